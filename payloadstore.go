@@ -1,0 +1,28 @@
+package postrider
+
+import (
+	"context"
+	"time"
+)
+
+// PayloadStore is the seam of payloads that do not travel inline (a claim check). Engines: sqlite, s3. Suite:
+// internal/payloadstest.
+//
+// All methods are safe for concurrent use.
+type PayloadStore interface {
+	// Put stores a payload under a key ([A-Za-z0-9/_=.-], at most 512 characters) and returns once it is durable. A key
+	// stands for one payload for ever: putting it again is cheap and changes nothing but its age, which begins anew where
+	// the store can. The bytes stay the caller's.
+	Put(ctx context.Context, key string, payload []byte) error
+
+	// Get returns a payload; the bytes are the caller's. CodeNotFound if there is none under the key; any other error
+	// means that the store did not answer, not that the payload is lost.
+	Get(ctx context.Context, key string) ([]byte, error)
+
+	// Expire removes payloads put before a time, in steps that hold nothing up, and returns how many. A store that
+	// expires by itself (a lifecycle rule) removes nothing and returns 0.
+	Expire(ctx context.Context, before time.Time) (int, error)
+
+	// Close ends the store.
+	Close() error
+}

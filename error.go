@@ -114,3 +114,12 @@ func (f Faults) Err() error {
 	}
 	return &Error{Code: CodeInvalid, Message: "the request has faulty fields", Fields: f}
 }
+
+// fieldMessage is what err says of its one field.
+func fieldMessage(err error) string {
+	var e *Error
+	if errors.As(err, &e) && len(e.Fields) > 0 {
+		return e.Fields[0].Message
+	}
+	return err.Error()
+}

@@ -28,7 +28,7 @@ func (f *Filter) Check() error {
 	for i, pattern := range f.Events {
 		field := fmt.Sprintf("events[%d]", i)
 		if err := CheckPattern(pattern); err != nil {
-			faults.Addf(field, "%s", err.(*Error).Fields[0].Message)
+			faults.Addf(field, "%s", fieldMessage(err))
 		} else if seen[pattern] {
 			faults.Addf(field, "%q is there twice", pattern)
 		}

@@ -1,0 +1,82 @@
+package config
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// SchemeSQLite is the scheme of the embedded engine.
+const SchemeSQLite = "sqlite"
+
+// Engine is what stands behind a seam, chosen by a URL.
+type Engine struct {
+	Scheme string   // "sqlite", "kafka", …
+	URL    *url.URL // as it was written; may hold a password, so it is shown by String only
+}
+
+// String is the URL without its password.
+func (e Engine) String() string {
+	if e.URL == nil {
+		return ""
+	}
+	return e.URL.Redacted()
+}
+
+// Seam is the name of one of the five seams.
+type Seam string
+
+// The seams.
+const (
+	SeamEvents   Seam = "events"
+	SeamQueue    Seam = "queue"
+	SeamPayloads Seam = "payloads"
+	SeamOutcomes Seam = "outcomes"
+	SeamDatabase Seam = "database"
+)
+
+// schemes tells by seam which engines the design has a place for, and whether internal/app opens them.
+var schemes = map[Seam][]scheme{
+	SeamEvents:   {{SchemeSQLite, true}, {"kafka", false}, {"kafka+tls", false}},
+	SeamQueue:    {{SchemeSQLite, true}, {"sqs", false}},
+	SeamPayloads: {{SchemeSQLite, true}, {"s3", false}},
+	SeamOutcomes: {{SchemeSQLite, true}, {"kafka", false}, {"kafka+tls", false}},
+	SeamDatabase: {{SchemeSQLite, true}, {"postgres", false}},
+}
+
+type scheme struct {
+	name  string
+	built bool
+}
+
+// engine reads the URL of a seam's engine.
+func (r *reader) engine(seam Seam, raw string) Engine {
+	name := string(seam)
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme == "" {
+		r.hiddenf(name, "is no URL; the embedded engine is sqlite:, others begin with %s", offered(seam, false))
+		return Engine{}
+	}
+	e := Engine{Scheme: u.Scheme, URL: u}
+	i := slices.IndexFunc(schemes[seam], func(s scheme) bool { return s.name == u.Scheme })
+	switch {
+	case i < 0:
+		r.faultf(name, e.String(), "there is no engine %q for the %s; use %s", u.Scheme, seam, offered(seam, true))
+	case !schemes[seam][i].built:
+		r.faultf(name, e.String(), "the engine %q is not part of this build; use %s", u.Scheme, offered(seam, true))
+	case u.Scheme == SchemeSQLite && raw != SchemeSQLite+":":
+		r.faultf(name, e.String(), "the embedded engine takes nothing after sqlite: ; the folder is set by --data")
+	}
+	return e
+}
+
+// offered lists the schemes of a seam, those that are built or all.
+func offered(seam Seam, built bool) string {
+	var list []string
+	for _, s := range schemes[seam] {
+		if s.built || !built {
+			list = append(list, s.name+":")
+		}
+	}
+	return strings.Join(list, ", ")
+}

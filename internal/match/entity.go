@@ -8,6 +8,7 @@ import (
 type target struct {
 	entity        *postrider.Target // nil: not there
 	subscriptions []*subscription
+	there, off    bool // as the entity says, for those who need not look at it
 }
 
 // judge says what to do with a delivery to a target that is there.
@@ -42,8 +43,8 @@ type filter struct {
 // collect appends the targets of the filter's active subscriptions.
 func (x *filter) collect(buf []Ref) []Ref {
 	for _, s := range x.subscriptions {
-		if entity := s.target.entity; s.active && entity != nil {
-			buf = append(buf, Ref{TargetID: entity.ID, Off: entity.State == postrider.TargetOff})
+		if s.active && s.target.there {
+			buf = append(buf, Ref{TargetID: s.targetID, Off: s.target.off})
 		}
 	}
 	return buf

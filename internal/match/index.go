@@ -10,8 +10,9 @@ import (
 	"github.com/postrider/postrider"
 )
 
-// stripes is how many locks the tenants share.
-const stripes = 256
+// stripes is how many locks the tenants share. There are many, so that each one's map is small: a small map is found in two
+// steps through memory, a larger one in four.
+const stripes = 4096
 
 // index is the cache's content. It is changed by one goroutine, and read by any.
 type index struct {
@@ -27,15 +28,11 @@ type index struct {
 
 type stripe struct {
 	mu      sync.RWMutex
-	tenants map[string]*tenant
+	tenants map[string]*tenant // nil until there is one
 }
 
 func newIndex() *index {
-	ix := &index{seed: maphash.MakeSeed(), strings: make(map[string]string)}
-	for i := range ix.stripes {
-		ix.stripes[i].tenants = make(map[string]*tenant)
-	}
-	return ix
+	return &index{seed: maphash.MakeSeed(), strings: make(map[string]string)}
 }
 
 func (ix *index) stripe(tenant string) *stripe {
@@ -52,7 +49,7 @@ func (ix *index) match(name, eventType string, buf []Ref) ([]Ref, uint64) {
 		return buf, version
 	}
 	from := len(buf)
-	buf = t.match(eventType, buf)
+	buf = t.match(ix.seed, eventType, buf)
 	return once(buf, from), max(version, t.version)
 }
 
@@ -91,12 +88,15 @@ func (ix *index) apply(c *postrider.Change) {
 		if c.Deleted() {
 			return
 		}
+		if s.tenants == nil {
+			s.tenants = make(map[string]*tenant)
+		}
 		t = newTenant()
 		s.tenants[c.Tenant] = t
 	}
 	t.version = max(t.version, contentVersion(c))
 	before := len(t.subscriptions)
-	t.apply(c, ix.intern)
+	t.apply(c, ix)
 	ix.subscriptions.Add(int64(len(t.subscriptions) - before))
 	if t.empty() {
 		delete(s.tenants, c.Tenant)

@@ -2,6 +2,7 @@ package match
 
 import (
 	"cmp"
+	"hash/maphash"
 	"slices"
 	"strings"
 )
@@ -40,7 +41,7 @@ func (p *pattern) collect(buf []Ref) []Ref {
 	return buf
 }
 
-func (t *tenant) linkPatterns(f *filter, patterns []string, intern func(string) string) {
+func (t *tenant) linkPatterns(f *filter, patterns []string, ix *index) {
 	keys := make([]string, len(patterns))
 	for i, p := range patterns {
 		keys[i] = keyOf(p)
@@ -49,18 +50,22 @@ func (t *tenant) linkPatterns(f *filter, patterns []string, intern func(string) 
 	keys = slices.Compact(keys)
 	f.uses = make([]use, len(keys))
 	for i, key := range keys {
-		p := t.pattern(key, intern)
+		p := t.pattern(key, ix)
 		f.uses[i] = use{pattern: p, place: int32(len(p.filters))}
 		p.filters = append(p.filters, place{filter: f, use: int32(i)})
 	}
 }
 
-func (t *tenant) pattern(key string, intern func(string) string) *pattern {
+func (t *tenant) pattern(key string, ix *index) *pattern {
 	p := t.patterns[key]
 	if p == nil {
-		p = &pattern{key: intern(key)}
+		p = &pattern{key: ix.intern(key)}
 		t.patterns[p.key] = p
-		if strings.HasSuffix(key, ".") {
+		t.keys.add(maphash.String(ix.seed, key))
+		switch {
+		case key == keyAll:
+			t.all = p
+		case strings.HasSuffix(key, "."):
 			t.prefixes |= prefixBit(len(key))
 		}
 	}
@@ -77,10 +82,17 @@ func (t *tenant) unlinkPatterns(f *filter) {
 		list[len(list)-1] = place{}
 		u.pattern.filters = list[:len(list)-1]
 		if len(u.pattern.filters) == 0 {
-			delete(t.patterns, u.pattern.key)
+			t.dropPattern(u.pattern)
 		}
 	}
 	f.uses = nil
+}
+
+func (t *tenant) dropPattern(p *pattern) {
+	delete(t.patterns, p.key)
+	if p == t.all {
+		t.all = nil
+	}
 }
 
 // few is up to how many patterns are looked at one by one.

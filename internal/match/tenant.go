@@ -1,6 +1,7 @@
 package match
 
 import (
+	"hash/maphash"
 	"strings"
 
 	"github.com/postrider/postrider"
@@ -14,7 +15,9 @@ type tenant struct {
 	filters       map[int64]*filter
 	subscriptions map[int64]*subscription
 	patterns      map[string]*pattern // by key
+	all           *pattern            // that of keyAll, or nil
 	prefixes      uint64              // bit n: there may be a prefix whose length is n modulo 64
+	keys          bloom               // what patterns may hold
 }
 
 func newTenant() *tenant {
@@ -26,31 +29,45 @@ func (t *tenant) empty() bool {
 	return len(t.targets) == 0 && len(t.filters) == 0 && len(t.subscriptions) == 0
 }
 
-func (t *tenant) match(eventType string, buf []Ref) []Ref {
-	buf = t.patterns[eventType].collect(buf)
+func (t *tenant) match(seed maphash.Seed, eventType string, buf []Ref) []Ref {
+	buf = t.lookUp(seed, eventType, buf)
 	if t.prefixes != 0 {
 		for i := range len(eventType) {
 			if eventType[i] == '.' && t.prefixes&prefixBit(i+1) != 0 {
-				buf = t.patterns[eventType[:i+1]].collect(buf)
+				buf = t.lookUp(seed, eventType[:i+1], buf)
 			}
 		}
 	}
 	if !own(eventType) {
-		buf = t.patterns[keyAll].collect(buf)
+		buf = t.all.collect(buf)
 	}
 	return buf
 }
+
+func (t *tenant) lookUp(seed maphash.Seed, key string, buf []Ref) []Ref {
+	if !t.keys.may(maphash.String(seed, key)) {
+		return buf
+	}
+	return t.patterns[key].collect(buf)
+}
+
+// bloom says for sure that a key is not there, mostly, without a look at the map. Keys are never taken out.
+type bloom [4]uint64
+
+func (b *bloom) add(hash uint64) { b[hash>>6&3] |= 1 << (hash & 63) }
+
+func (b *bloom) may(hash uint64) bool { return b[hash>>6&3]&(1<<(hash&63)) != 0 }
 
 func prefixBit(length int) uint64 { return 1 << (length % 64) }
 
 func own(eventType string) bool { return strings.HasPrefix(eventType, postrider.OwnTypePrefix) }
 
-func (t *tenant) apply(c *postrider.Change, intern func(string) string) {
+func (t *tenant) apply(c *postrider.Change, ix *index) {
 	switch c.Kind {
 	case postrider.KindTarget:
 		t.putTarget(c.ID, c.Target)
 	case postrider.KindFilter:
-		t.putFilter(c.ID, c.Filter, intern)
+		t.putFilter(c.ID, c.Filter, ix)
 	case postrider.KindSubscription:
 		t.putSubscription(c.ID, c.Subscription)
 	}
@@ -59,15 +76,17 @@ func (t *tenant) apply(c *postrider.Change, intern func(string) string) {
 func (t *tenant) putTarget(id int64, entity *postrider.Target) {
 	target := t.target(id)
 	target.entity = entity
+	target.there = entity != nil
+	target.off = entity != nil && entity.State == postrider.TargetOff
 	t.dropTarget(id, target)
 }
 
-func (t *tenant) putFilter(id int64, entity *postrider.Filter, intern func(string) string) {
+func (t *tenant) putFilter(id int64, entity *postrider.Filter, ix *index) {
 	f := t.filter(id)
 	t.unlinkPatterns(f)
 	f.known = entity != nil
 	if entity != nil {
-		t.linkPatterns(f, entity.Events, intern)
+		t.linkPatterns(f, entity.Events, ix)
 	}
 	t.dropFilter(id, f)
 }

@@ -1,0 +1,191 @@
+package e2e
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/postrider/postrider/test/harness"
+)
+
+func contains(body []byte, text string) bool { return bytes.Contains(body, []byte(text)) }
+
+func TestTenants(t *testing.T) {
+	t.Parallel()
+	s := harness.Start(t, t.TempDir())
+	r := harness.NewReceiver(t, nil)
+	var key struct {
+		ID  int64
+		Key string
+	}
+	s.Do(t, http.StatusCreated, http.MethodPost, "/tenants/acme/keys", map[string]string{"name": "test"}, &key)
+	as, acme := "Authorization: Bearer "+key.Key, "Postrider-Tenant: acme"
+
+	mine := s.Target(t, r.URL+"/default")
+	theirs := s.Target(t, r.URL+"/acme", acme)
+	s.Subscribe(t, mine.ID, []string{"*"})
+	s.Subscribe(t, theirs.ID, []string{"*"}, acme)
+
+	s.Do(t, http.StatusNotFound, http.MethodGet, path("/webhooks/targets/%d", mine.ID), nil, nil, as)
+	s.Do(t, http.StatusNotFound, http.MethodGet, path("/webhooks/targets/%d", theirs.ID), nil, nil)
+	s.Do(t, http.StatusForbidden, http.MethodGet, "/webhooks/targets", nil, nil, as, "Postrider-Tenant: other")
+	s.Do(t, http.StatusForbidden, http.MethodPost, "/tenants/acme/keys", nil, nil, as)
+
+	id := s.Publish(t, "a.b", []byte("{}"), as)
+	m := r.AwaitCount(t, 1)[0]
+	if m.Path != "/acme" || m.ID != id {
+		t.Errorf("the event of acme went to %s", m.Path)
+	}
+	verify(t, m, theirs.Secret)
+	d := s.AwaitState(t, id, theirs.ID, "delivered", as)
+	s.Do(t, http.StatusNotFound, http.MethodGet, "/webhooks/deliveries/"+d.ID, nil, nil)
+	s.Do(t, http.StatusNotFound, http.MethodGet, "/webhooks/events/"+id, nil, nil)
+	if n := len(s.Deliveries(t, "")); n != 0 {
+		t.Errorf("the default tenant sees %d deliveries of another", n)
+	}
+
+	s.Do(t, http.StatusNoContent, http.MethodDelete, path("/tenants/acme/keys/%d", key.ID), nil, nil)
+	harness.Await(t, func() string {
+		a, err := s.Call(t.Context(), http.MethodGet, "/webhooks/targets", nil, as)
+		if err != nil || a.Status != http.StatusUnauthorized {
+			return "the deleted key is still good"
+		}
+		return ""
+	})
+}
+
+func TestRotatedSecretHoldsForRetries(t *testing.T) {
+	t.Parallel()
+	s := harness.Start(t, t.TempDir(), fast...)
+	var up atomic.Bool
+	r := harness.NewReceiver(t, func(*harness.Message, http.ResponseWriter) int {
+		if up.Load() {
+			return http.StatusOK
+		}
+		return http.StatusServiceUnavailable
+	})
+	target := s.Target(t, r.URL)
+	s.Subscribe(t, target.ID, []string{"*"})
+	id := s.Publish(t, "a.b", []byte("x"))
+	first := r.AwaitCount(t, 1)[0]
+	verify(t, first, target.Secret)
+	if n := len(strings.Fields(first.Header.Get("webhook-signature"))); n != 1 {
+		t.Errorf("%d signatures before the rotation", n)
+	}
+	var rotated struct{ Secret string }
+	s.Do(t, http.StatusCreated, http.MethodPost, path("/webhooks/targets/%d/secrets", target.ID), nil, &rotated)
+	up.Store(true)
+	s.AwaitState(t, id, target.ID, "delivered")
+	messages := r.Messages()
+	last := messages[len(messages)-1]
+	verify(t, last, rotated.Secret)
+	verify(t, last, target.Secret)
+}
+
+func TestChangedURLHoldsForRetries(t *testing.T) {
+	t.Parallel()
+	s := harness.Start(t, t.TempDir(), fast...)
+	r := harness.NewReceiver(t, func(m *harness.Message, _ http.ResponseWriter) int {
+		if m.Path == "/old" {
+			return http.StatusInternalServerError
+		}
+		return http.StatusOK
+	})
+	target := s.Target(t, r.URL+"/old")
+	s.Subscribe(t, target.ID, []string{"*"})
+	id := s.Publish(t, "a.b", []byte("x"))
+	r.AwaitCount(t, 1)
+	s.Do(t, http.StatusOK, http.MethodPatch, path("/webhooks/targets/%d", target.ID), map[string]string{"url": r.URL + "/new"}, nil)
+	s.AwaitState(t, id, target.ID, "delivered")
+	messages := r.Messages()
+	if last := messages[len(messages)-1]; last.Path != "/new" {
+		t.Errorf("delivered to %s", last.Path)
+	}
+}
+
+func TestDeactivatedAndDeletedHoldForRetries(t *testing.T) {
+	t.Parallel()
+	s := harness.Start(t, t.TempDir(), fast...)
+	r := harness.NewReceiver(t, func(*harness.Message, http.ResponseWriter) int { return http.StatusInternalServerError })
+	unsubscribed, deleted := s.Target(t, r.URL+"/unsubscribed"), s.Target(t, r.URL+"/deleted")
+	sub := s.Subscribe(t, unsubscribed.ID, []string{"*"})
+	s.Subscribe(t, deleted.ID, []string{"*"})
+	id := s.Publish(t, "a.b", []byte("x"))
+	r.Await(t, "a first attempt at each", func(m []harness.Message) bool {
+		seen := map[string]bool{}
+		for _, one := range m {
+			seen[one.Path] = true
+		}
+		return len(seen) == 2
+	})
+	s.Do(t, http.StatusOK, http.MethodPatch, path("/webhooks/subscriptions/%d", sub), map[string]bool{"active": false}, nil)
+	s.Do(t, http.StatusConflict, http.MethodDelete, path("/webhooks/targets/%d", deleted.ID), nil, nil)
+	s.Do(t, http.StatusNoContent, http.MethodDelete, path("/webhooks/targets/%d?cascade=true", deleted.ID), nil, nil)
+	if d := s.AwaitState(t, id, unsubscribed.ID, "cancelled"); d.Reason != "unsubscribed" {
+		t.Errorf("reason %q", d.Reason)
+	}
+	if d := s.AwaitState(t, id, deleted.ID, "cancelled"); d.Reason != "target_deleted" {
+		t.Errorf("reason %q", d.Reason)
+	}
+}
+
+func TestTurnedOffToldAndEnabled(t *testing.T) {
+	t.Parallel()
+	s := harness.Start(t, t.TempDir(), fast...)
+	var gone atomic.Bool
+	gone.Store(true)
+	r := harness.NewReceiver(t, func(m *harness.Message, _ http.ResponseWriter) int {
+		if m.Path == "/gone" && gone.Load() {
+			return http.StatusGone
+		}
+		return http.StatusOK
+	})
+	target, watcher := s.Target(t, r.URL+"/gone"), s.Target(t, r.URL+"/watch")
+	s.Subscribe(t, target.ID, []string{"*"})
+	s.Subscribe(t, watcher.ID, []string{"postrider.*"})
+	id := s.Publish(t, "a.b", []byte("x"))
+	first := s.AwaitState(t, id, target.ID, "cancelled")
+	if first.Reason != "target_off" {
+		t.Errorf("reason %q", first.Reason)
+	}
+	told := r.Await(t, "the notice", func(m []harness.Message) bool {
+		return len(m) == 2
+	})[1]
+	if told.Type != "postrider.target.disabled" || told.Path != "/watch" {
+		t.Errorf("wrong notice: %s at %s: %s", told.Type, told.Path, told.Body)
+	}
+	verify(t, told, watcher.Secret)
+
+	var shown harness.Target
+	s.Do(t, http.StatusOK, http.MethodGet, path("/webhooks/targets/%d", target.ID), nil, &shown)
+	if shown.State != "off" || shown.StateReason == "" {
+		t.Errorf("target %+v", shown)
+	}
+	while := s.Publish(t, "a.b", []byte("y"))
+	if d := s.AwaitState(t, while, target.ID, "cancelled"); d.Reason != "target_off" || d.Attempts != 0 {
+		t.Errorf("while it is off: %+v", d)
+	}
+	s.Do(t, http.StatusConflict, http.MethodPost, "/webhooks/deliveries/"+first.ID+"/replay", nil, nil)
+
+	gone.Store(false)
+	s.Do(t, http.StatusOK, http.MethodPost, path("/webhooks/targets/%d/enable", target.ID), nil, nil)
+	s.Do(t, http.StatusAccepted, http.MethodPost, "/webhooks/deliveries/"+first.ID+"/replay", nil, nil)
+	s.AwaitState(t, id, target.ID, "delivered")
+	s.AwaitState(t, s.Publish(t, "a.b", []byte("z")), target.ID, "delivered")
+	s.Do(t, http.StatusUnprocessableEntity, http.MethodPost, "/webhooks/events", []byte("x"), nil, "Postrider-Event-Type: postrider.target.disabled")
+}
+
+func TestPrivateAddressesAreRefused(t *testing.T) {
+	t.Parallel()
+	s := harness.Start(t, t.TempDir())
+	r := harness.NewReceiver(t, nil)
+	for _, url := range []string{r.URL, "http://[::1]/", "http://169.254.169.254/latest", "http://10.0.0.1/"} {
+		s.Do(t, http.StatusUnprocessableEntity, http.MethodPost, "/webhooks/targets", map[string]any{"url": url}, nil)
+	}
+	allowed := harness.Start(t, t.TempDir(), "--allow-targets", "127.0.0.0/8")
+	target := allowed.TargetWith(t, map[string]any{"url": r.URL})
+	allowed.Subscribe(t, target.ID, []string{"*"})
+	allowed.AwaitState(t, allowed.Publish(t, "a.b", []byte("x")), target.ID, "delivered")
+}

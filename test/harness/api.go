@@ -1,0 +1,209 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// httpClient speaks to the server under test.
+var httpClient = &http.Client{
+	Timeout:   Patience,
+	Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
+}
+
+// Answer is what the API answered.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Call makes a request. A body that is no []byte and not nil is sent as JSON. Headers are "Name: value".
+func (s *Server) Call(ctx context.Context, method, path string, body any, headers ...string) (Answer, error) {
+	var payload io.Reader
+	switch b := body.(type) {
+	case nil:
+	case []byte:
+		payload = bytes.NewReader(b)
+	default:
+		encoded, err := json.Marshal(b)
+		if err != nil {
+			return Answer{}, err
+		}
+		payload = bytes.NewReader(encoded)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, s.URL+path, payload)
+	if err != nil {
+		return Answer{}, err
+	}
+	req.Header.Set("Authorization", "Bearer "+s.Key)
+	if _, raw := body.([]byte); !raw && body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		req.Header.Set(name, value)
+		if value == "" {
+			req.Header.Del(name)
+		}
+	}
+	resp, err := httpClient.Do(req)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	return Answer{Status: resp.StatusCode, Header: resp.Header, Body: got}, err
+}
+
+// Do is Call that must succeed with a status; it decodes the answer into out, if that is not nil.
+func (s *Server) Do(t testing.TB, want int, method, path string, body, out any, headers ...string) Answer {
+	t.Helper()
+	a, err := s.Call(t.Context(), method, path, body, headers...)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	if a.Status != want {
+		t.Fatalf("%s %s: got %d, want %d: %s", method, path, a.Status, want, a.Body)
+	}
+	if out != nil {
+		if err := json.Unmarshal(a.Body, out); err != nil {
+			t.Fatalf("%s %s: %v in %s", method, path, err, a.Body)
+		}
+	}
+	return a
+}
+
+// Target is a target as the API shows it.
+type Target struct {
+	ID          int64  `json:"id"`
+	URL         string `json:"url"`
+	State       string `json:"state"`
+	StateReason string `json:"stateReason"`
+	Secret      string `json:"secret"`
+}
+
+// Entity is a filter or a subscription, of which only the id matters.
+type Entity struct {
+	ID int64 `json:"id"`
+}
+
+// Target registers a target that may be private.
+func (s *Server) Target(t testing.TB, url string, headers ...string) Target {
+	t.Helper()
+	return s.TargetWith(t, map[string]any{"url": url, "allowPrivate": true}, headers...)
+}
+
+// TargetWith registers a target with fields.
+func (s *Server) TargetWith(t testing.TB, fields map[string]any, headers ...string) Target {
+	t.Helper()
+	var target Target
+	s.Do(t, http.StatusCreated, http.MethodPost, "/webhooks/targets", fields, &target, headers...)
+	return target
+}
+
+// Subscribe makes a filter of event patterns and binds a target to it. It returns the subscription's id.
+func (s *Server) Subscribe(t testing.TB, target int64, events []string, headers ...string) int64 {
+	t.Helper()
+	var filter, sub Entity
+	s.Do(t, http.StatusCreated, http.MethodPost, "/webhooks/filters", map[string]any{"events": events}, &filter, headers...)
+	s.Do(t, http.StatusCreated, http.MethodPost, "/webhooks/subscriptions", map[string]any{"targetId": target, "filterId": filter.ID}, &sub, headers...)
+	return sub.ID
+}
+
+// Publish publishes an event and returns its id.
+func (s *Server) Publish(t testing.TB, eventType string, payload []byte, headers ...string) string {
+	t.Helper()
+	var answer struct{ ID string }
+	s.Do(t, http.StatusAccepted, http.MethodPost, "/webhooks/events", payload, &answer, append([]string{"Postrider-Event-Type: " + eventType}, headers...)...)
+	return answer.ID
+}
+
+// Delivery is a delivery as the API shows it.
+type Delivery struct {
+	ID            string     `json:"id"`
+	EventID       string     `json:"eventId"`
+	EventType     string     `json:"eventType"`
+	TargetID      int64      `json:"targetId"`
+	State         string     `json:"state"`
+	Reason        string     `json:"reason"`
+	Attempts      int        `json:"attempts"`
+	NextAttemptAt *time.Time `json:"nextAttemptAt"`
+	CreatedAt     time.Time  `json:"createdAt"`
+}
+
+// Final reports whether nothing follows.
+func (d Delivery) Final() bool {
+	return d.State == "delivered" || d.State == "exhausted" || d.State == "cancelled"
+}
+
+// Deliveries lists all deliveries that a query selects.
+func (s *Server) Deliveries(t testing.TB, query string, headers ...string) []Delivery {
+	t.Helper()
+	var all []Delivery
+	after := ""
+	for {
+		var page struct {
+			Items []Delivery
+			Next  string
+		}
+		s.Do(t, http.StatusOK, http.MethodGet, "/webhooks/deliveries?limit=200&"+query+after, nil, &page, headers...)
+		all = append(all, page.Items...)
+		if page.Next == "" {
+			return all
+		}
+		after = "&after=" + page.Next
+	}
+}
+
+// AwaitDeliveries lists deliveries until they are as wanted, and returns them.
+func (s *Server) AwaitDeliveries(t testing.TB, query string, wanted func([]Delivery) bool, headers ...string) []Delivery {
+	t.Helper()
+	var got []Delivery
+	Await(t, func() string {
+		got = s.Deliveries(t, query, headers...)
+		if wanted(got) {
+			return ""
+		}
+		return fmt.Sprintf("deliveries are %+v", got[:min(len(got), 20)])
+	})
+	return got
+}
+
+// AwaitState waits until the one delivery of an event to a target is in a state.
+func (s *Server) AwaitState(t testing.TB, event string, target int64, state string, headers ...string) Delivery {
+	t.Helper()
+	got := s.AwaitDeliveries(t, "eventId="+event+"&targetId="+strconv.FormatInt(target, 10), func(d []Delivery) bool {
+		return len(d) == 1 && d[0].State == state
+	}, headers...)
+	return got[0]
+}
+
+// Await asks again and again until check returns "", and fails with its last answer when it never does. The API shows
+// what is archived with a delay, so its readers ask again.
+func Await(t testing.TB, check func() string) {
+	t.Helper()
+	deadline := time.NewTimer(Patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		last := check()
+		if last == "" {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("it does not come about: %s", last)
+		}
+	}
+}

@@ -1,0 +1,193 @@
+// Package harness drives the real binary for black-box tests: it builds it once, starts and kills it, speaks to its API,
+// and receives what it sends.
+package harness
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Patience is how long a test waits for what must happen; it is reached only when it does not happen.
+const Patience = 90 * time.Second
+
+var binary string
+
+// Main builds the binary, runs the tests, and returns the exit status.
+func Main(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "postrider-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "postrider")
+	out, err := exec.Command("go", "build", "-o", binary, "github.com/postrider/postrider/cmd/postrider").CombinedOutput()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "building the binary: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// Command is the binary with arguments, with an environment that sets nothing of Postrider's.
+func Command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.TempDir(), "NO_COLOR=1"}
+	return cmd
+}
+
+// Server is a running postrider serve.
+type Server struct {
+	URL  string
+	Key  string
+	Data string
+
+	cmd    *exec.Cmd
+	log    *Log
+	exited chan struct{}
+	status int
+}
+
+var readyLine = regexp.MustCompile(`^postrider is ready at (http://\S+)`)
+
+// Start runs postrider serve on a folder and a free port, and waits until it is ready. The test ends it if it still runs.
+func Start(t testing.TB, data string, args ...string) *Server {
+	t.Helper()
+	s, err := Launch(data, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.Kill()
+		if t.Failed() {
+			t.Logf("log of the server:\n%s", s.log.Tail(200))
+		}
+	})
+	return s
+}
+
+// Launch is Start for use outside the test's goroutine; the caller ends the server.
+func Launch(data string, args ...string) (*Server, error) {
+	args = append([]string{"serve", "--listen", "127.0.0.1:0", "--data", data}, args...)
+	s := &Server{Data: data, cmd: Command(context.Background(), args...), log: &Log{}, exited: make(chan struct{})}
+	ready := make(chan string, 1)
+	stderr, err := s.cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go s.follow(stderr, ready)
+	timer := time.NewTimer(Patience)
+	defer timer.Stop()
+	select {
+	case s.URL = <-ready:
+	case <-s.exited:
+		return nil, fmt.Errorf("the server ended with status %d before it was ready:\n%s", s.status, s.log.Tail(50))
+	case <-timer.C:
+		s.Kill()
+		return nil, fmt.Errorf("the server was not ready in time:\n%s", s.log.Tail(50))
+	}
+	key, err := os.ReadFile(filepath.Join(data, "admin.key"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		s.Kill()
+		return nil, err
+	}
+	s.Key = strings.TrimSpace(string(key))
+	return s, nil
+}
+
+// follow reads standard error to its end, then waits for the process.
+func (s *Server) follow(stderr io.Reader, ready chan<- string) {
+	lines := bufio.NewScanner(stderr)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		s.log.add(lines.Text())
+		if m := readyLine.FindStringSubmatch(lines.Text()); m != nil {
+			ready <- m[1]
+		}
+	}
+	s.cmd.Wait()
+	s.status = s.cmd.ProcessState.ExitCode()
+	close(s.exited)
+}
+
+// Log returns what the server wrote.
+func (s *Server) Log() *Log { return s.log }
+
+// Signal sends a signal.
+func (s *Server) Signal(sig os.Signal) { s.cmd.Process.Signal(sig) }
+
+// Exited is closed when the process has ended.
+func (s *Server) Exited() <-chan struct{} { return s.exited }
+
+// Kill ends the process at once, as a crash does, and waits for its end.
+func (s *Server) Kill() {
+	s.cmd.Process.Kill()
+	<-s.exited
+}
+
+// Stop ends the process cleanly and returns its exit status.
+func (s *Server) Stop(t testing.TB) int {
+	t.Helper()
+	s.Signal(syscall.SIGTERM)
+	return s.WaitExit(t)
+}
+
+// WaitExit waits for the end of the process and returns its exit status.
+func (s *Server) WaitExit(t testing.TB) int {
+	t.Helper()
+	timer := time.NewTimer(Patience)
+	defer timer.Stop()
+	select {
+	case <-s.exited:
+		return s.status
+	case <-timer.C:
+		t.Fatal("the server does not end")
+		return -1
+	}
+}
+
+// Log gathers lines.
+type Log struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *Log) add(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, line)
+}
+
+// Tail returns the last lines.
+func (l *Log) Tail(n int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines[max(0, len(l.lines)-n):], "\n")
+}
+
+// Contains reports whether some line has a text.
+func (l *Log) Contains(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.lines {
+		if strings.Contains(line, text) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,82 @@
+package consume
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+
+	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/match"
+)
+
+// refer chooses how the queue refers to an event's payload: by its position where the log reads cheaply, else inline up to
+// the limit, else by a key under which it is stored here. It reports true if the payload cannot be stored at all.
+func (p *partition) refer(ctx context.Context, e *postrider.Event, refs []match.Ref) (*postrider.Event, bool) {
+	switch {
+	case e.Payload.Log || e.Payload.Key != "" || !wanted(refs):
+		return e, false
+	case p.cheap:
+		e.Payload.Log = true
+		return e, false
+	case e.Payload.Size <= p.InlineLimit && p.fitsInline(e):
+		return e, false
+	}
+	return p.store(ctx, e)
+}
+
+// wanted reports whether some target is on.
+func wanted(refs []match.Ref) bool {
+	for _, r := range refs {
+		if !r.Off {
+			return true
+		}
+	}
+	return false
+}
+
+// fitsInline asks the queue about a single delivery.
+func (p *partition) fitsInline(e *postrider.Event) bool {
+	d := postrider.Delivery{Event: e, Version: 1 << 32, TargetID: postrider.MaxEntityID, Start: e.AcceptedAt}
+	return p.Queue.Fits(&postrider.Item{Lane: postrider.LaneFirst, Pack: &postrider.Pack{Tenant: e.Tenant, Deliveries: []postrider.Delivery{d}}})
+}
+
+// store puts an event's payload into the payload store and returns a copy of the event that refers to it. The event itself
+// may have been handed on and stays as it is. It reports true if the store refuses the payload for good.
+func (p *partition) store(ctx context.Context, e *postrider.Event) (*postrider.Event, bool) {
+	key := payloadKey(e)
+	var wait backoff
+	for ctx.Err() == nil {
+		err := p.Payloads.Put(ctx, key, e.Payload.Bytes)
+		if err == nil {
+			break
+		}
+		if refused(err) {
+			p.Logger.Error("the payload store refuses a payload; its deliveries end", "event_id", e.ID, "tenant", e.Tenant, "error", err)
+			return e, true
+		}
+		p.metrics.failures.WithLabelValues("store").Inc()
+		wait.after(ctx, p.Logger, "the payload store does not answer", err)
+	}
+	stored := *e
+	stored.Payload.Key = key
+	return &stored, false
+}
+
+// payloadKey is the same on a re-read, and another one if a log that began anew repeats an id and a position.
+func payloadKey(e *postrider.Event) string {
+	var b []byte
+	for _, part := range []string{e.Tenant, e.ID, string(e.Position)} {
+		b = append(binary.AppendUvarint(b, uint64(len(part))), part...)
+	}
+	b = binary.BigEndian.AppendUint64(b, uint64(e.AcceptedAt.UnixMilli()))
+	b = binary.BigEndian.AppendUint64(b, uint64(e.Payload.Size))
+	sum := sha256.Sum256(b)
+	return e.Tenant + "/" + e.AcceptedAt.UTC().Format("2006-01-02") + "/" + base64.RawURLEncoding.EncodeToString(sum[:18])
+}
+
+// refused reports whether an engine will never take a thing, however often it is asked.
+func refused(err error) bool {
+	code := postrider.CodeOf(err)
+	return code == postrider.CodeTooLarge || code == postrider.CodeInvalid
+}

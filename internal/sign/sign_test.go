@@ -51,8 +51,9 @@ func TestPublishedLibrary(t *testing.T) {
 	t.Parallel()
 	newest, shownNewest := sign.NewSecret()
 	older, shownOlder := sign.NewSecret()
+	now := time.Now()
 	for _, body := range [][]byte{nil, []byte(vectorBody), bytes.Repeat([]byte{0, 0xff, '.', '%'}, 50_000)} {
-		timestamp, signature := sign.Headers([][]byte{newest, older}, vectorID, time.Now(), body)
+		timestamp, signature := sign.Headers([][]byte{newest, older}, vectorID, now, body)
 		if n := len(strings.Fields(signature)); n != 2 {
 			t.Fatalf("%d signatures, want 2: %q", n, signature)
 		}
@@ -68,8 +69,7 @@ func TestPublishedLibrary(t *testing.T) {
 				t.Error("another body passes")
 			}
 		}
-		one, _ := sign.Headers([][]byte{newest}, vectorID, time.Now(), body)
-		if _, first := sign.Headers([][]byte{newest}, vectorID, time.Now(), body); one == timestamp && !strings.HasPrefix(signature, first) {
+		if _, first := sign.Headers([][]byte{newest}, vectorID, now, body); !strings.HasPrefix(signature, first+" ") {
 			t.Error("the newest secret does not sign first")
 		}
 	}

@@ -1,0 +1,214 @@
+package consume_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/postrider/postrider"
+)
+
+// Each step fails for an hour; afterwards all is as if it had not.
+func TestFailuresAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	for _, step := range []string{"reader", "next", "put", "store"} {
+		t.Run(step, func(t *testing.T) {
+			in(t, func(t *testing.T, w *world) {
+				w.subscribe("acme", "a", on, 1)
+				w.failing(step, errDown)
+				stop := w.run()
+				w.feed(batchOf("0", event(1, "acme", "a", 5000)), batchOf("0", event(2, "acme", "a", 1)))
+				time.Sleep(time.Hour)
+				w.expect()
+				w.failing(step, nil)
+				time.Sleep(10 * time.Second)
+				w.expect(1, 2)
+				if got := targets(w.items); len(got) != 2 {
+					t.Errorf("queued for %v", got)
+				}
+				if err := stop(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+func TestACommitThatFailsIsPutAgain(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.subscribe("acme", "a", on, 1)
+		w.failOnce = errDown
+		stop := w.run()
+		w.feed(batchOf("0", event(1, "acme", "a", 1)), batchOf("0", event(2, "acme", "a", 1)))
+		w.expect()
+		time.Sleep(10 * time.Second)
+		w.expect(1, 2)
+		if len(w.items) != 3 || w.items[0].Pack.Deliveries[0].ID != w.items[2].Pack.Deliveries[0].ID {
+			t.Errorf("put %v", targets(w.items))
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestOnePartitionThatStandsStillHoldsUpNoOther(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.subscribe("acme", "a", on, 1)
+		w.failing("store", errDown)
+		stop := w.run()
+		w.feed(batchOf("0", event(1, "acme", "a", 5000)), batchOf("0", event(2, "acme", "a", 1)), batchOf("1", event(3, "acme", "a", 1)))
+		w.expect(3)
+		w.failing("store", nil)
+		time.Sleep(10 * time.Second)
+		w.expect(3, 1, 2)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// An outcome log that does not take outcomes, or does not store what it took, does not hold anything up.
+func TestOutcomesGoToTheQueue(t *testing.T) {
+	t.Parallel()
+	for _, step := range []string{"record", "recorded"} {
+		t.Run(step, func(t *testing.T) {
+			in(t, func(t *testing.T, w *world) {
+				w.subscribe("acme", "a", on, 1)
+				w.failing(step, errDown)
+				stop := w.run()
+				w.feed(batchOf("0", event(1, "acme", "a", 1)), batchOf("0", event(2, "acme", "b", 1)))
+				time.Sleep(time.Second)
+				w.expect(1, 2)
+				if len(w.diverted) != 2 || len(w.outcomes) != 0 {
+					t.Errorf("%d outcomes in the queue, %d in the log", len(w.diverted), len(w.outcomes))
+				}
+				w.failing(step, nil)
+				time.Sleep(10 * time.Second)
+				w.feed(batchOf("0", event(3, "acme", "a", 1)))
+				w.expect(1, 2, 3)
+				if len(w.diverted) != 2 || len(w.outcomes) != 1 {
+					t.Errorf("%d outcomes in the queue, %d in the log afterwards", len(w.diverted), len(w.outcomes))
+				}
+				if err := stop(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+func TestNothingTakesOutcomes(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.failing("record", errDown)
+		w.failing("put", errDown)
+		stop := w.run()
+		w.feed(batchOf("0", event(1, "acme", "a", 1)))
+		time.Sleep(time.Hour)
+		w.expect()
+		w.failing("put", nil)
+		time.Sleep(10 * time.Second)
+		w.expect(1)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The queue refuses what it said would fit: packs are split, a single's payload is stored, and what then is refused still
+// ends, recorded. Its neighbours go through.
+func TestWhatTheQueueRefuses(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.subscribe("acme", "a", on, series(1, 20)...)
+		w.subscribe("acme", "b", on, 21)
+		w.limit = 400
+		stop := w.run()
+		impossible := event(2, "acme", "b", 0)
+		impossible.Trace = string(make([]byte, 500))
+		w.feed(batchOf("0", event(1, "acme", "a", 900), impossible, event(3, "acme", "b", 10)))
+		w.expect(3)
+		if got := targets(w.items); len(got) != 21 {
+			t.Errorf("queued for %v", got)
+		}
+		for _, item := range w.items[:20] {
+			if item.Pack.Deliveries[0].Event.Payload.Key == "" {
+				t.Error("a payload that does not fit was not stored")
+			}
+		}
+		last := w.outcomes[len(w.outcomes)-1]
+		if last.Kind != postrider.OutcomeState || last.State != postrider.StateExhausted || last.Reason != postrider.ReasonInternal ||
+			last.DeliveryID != postrider.NewDeliveryID(impossible, 21) {
+			t.Errorf("recorded %+v", last)
+		}
+		if len(w.outcomes) != 4 {
+			t.Errorf("%d outcomes", len(w.outcomes))
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What was taken, not stored, and is refused when it is put again, ends too.
+func TestWhatIsRefusedTheSecondTime(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.subscribe("acme", "a", on, 1)
+		w.hold = true
+		stop := w.run()
+		w.feed(batchOf("0", event(1, "acme", "a", 10)))
+		w.with(func() { w.limit = 0 })
+		w.complete(errDown)
+		time.Sleep(10 * time.Second)
+		w.expect(1)
+		if n := len(w.outcomes); n != 2 || w.outcomes[1].State != postrider.StateExhausted {
+			t.Errorf("recorded %+v", w.outcomes)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAPayloadThatTheStoreRefuses(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.subscribe("acme", "a", on, 1, 2)
+		w.failing("store", postrider.Errorf(postrider.CodeTooLarge, "too large"))
+		stop := w.run()
+		w.feed(batchOf("0", event(1, "acme", "a", 5000), event(2, "acme", "a", 1)))
+		w.expect(2)
+		if got := targets(w.items); !slices.Equal(got, []int64{1, 2}) {
+			t.Errorf("queued for %v", got)
+		}
+		ended := 0
+		for _, o := range w.outcomes {
+			if o.State == postrider.StateExhausted {
+				ended++
+			}
+		}
+		if ended != 2 {
+			t.Errorf("%d deliveries ended", ended)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A stop while a payload cannot be stored puts nothing that refers to it.
+func TestNothingRefersToWhatIsNotStored(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.subscribe("acme", "a", on, 1)
+		w.failing("store", errDown)
+		stop := w.run()
+		w.feed(batchOf("0", event(1, "acme", "a", 5000)))
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		w.expect()
+		if len(w.items)+len(w.outcomes) != 0 {
+			t.Errorf("put %v, recorded %v", w.items, w.outcomes)
+		}
+	})
+}

@@ -1,0 +1,41 @@
+package sqs
+
+import "github.com/prometheus/client_golang/prometheus"
+
+const billedUnit = 64 << 10 // bytes of payload that AWS bills as one request
+
+type metrics struct {
+	requests   *prometheus.CounterVec
+	billed     *prometheus.CounterVec
+	resent     prometheus.Counter
+	stale      prometheus.Counter
+	unreadable prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postrider_sqs_requests_total",
+			Help: "Requests to SQS, by operation and result."}, []string{"operation", "result"}),
+		billed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postrider_sqs_billed_requests_total",
+			Help: "Requests as AWS bills them: each 64 KiB of payload is one."}, []string{"operation"}),
+		resent:     counter("postrider_sqs_resent_total", "Messages sent or removed again because the server did not acknowledge them."),
+		stale:      counter("postrider_sqs_stale_handles_total", "Removals refused because the message was received again meanwhile."),
+		unreadable: counter("postrider_sqs_unreadable_total", "Messages left in the queue because they could not be read."),
+	}
+	if r != nil {
+		r.MustRegister(m.requests, m.billed, m.resent, m.stale, m.unreadable)
+	}
+	return m
+}
+
+func (m *metrics) count(operation string, size int, err error) {
+	result := "ok"
+	if err != nil {
+		result = "error"
+	}
+	m.requests.WithLabelValues(operation, result).Inc()
+	m.billed.WithLabelValues(operation).Add(float64(max((size+billedUnit-1)/billedUnit, 1)))
+}

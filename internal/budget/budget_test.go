@@ -132,6 +132,7 @@ func TestAcquireEndsWithItsContext(t *testing.T) {
 		second = errors.New("still waiting")
 		queue(t.Context(), b, "a", 1, func(err error) { second = err })
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		if !errors.Is(first, context.DeadlineExceeded) {
 			t.Errorf("ended with %v", first)
 		}

@@ -196,6 +196,7 @@ func TestALostPartitionIsDropped(t *testing.T) {
 		gone.Lost = lost
 		w.feed(gone, batchOf("1", event(2, "acme", "a", 1)))
 		close(lost)
+		synctest.Wait()
 		w.complete(nil)
 		w.feed(batchOf("0", event(3, "acme", "a", 1)))
 		w.complete(nil)

@@ -46,7 +46,7 @@ type openPack struct {
 }
 
 func (p *partition) newChunk(b *batch) *chunk {
-	return &chunk{batch: b, fits: p.Queue.Fits, now: p.Clock()}
+	return &chunk{batch: b, fits: p.fits, now: p.Clock()}
 }
 
 func (k *chunk) full() bool { return k.deliveries >= maxDeliveries || len(k.outcomes) >= maxEvents }

@@ -15,10 +15,9 @@ import (
 const on, off = postrider.TargetOn, postrider.TargetOff
 
 // in runs a test in a bubble of its own time.
-func in(t *testing.T, f func(t *testing.T, w *world)) {
+func in(t *testing.T, f func(w *world)) {
 	t.Helper()
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) { f(t, newWorld(t)) })
+	synctest.Test(t, func(t *testing.T) { f(newWorld(t)) })
 }
 
 func (w *world) expect(want ...int) {
@@ -42,7 +41,9 @@ func targets(items []postrider.Item) (ids []int64) {
 }
 
 func TestEventsAreMatchedQueuedAndRecorded(t *testing.T) {
-	in(t, func(t *testing.T, w *world) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
 		w.subscribe("acme", "a.*", on, 1, 2)
 		w.subscribe("acme", "a.b", off, 3)
 		stop := w.run()
@@ -78,7 +79,9 @@ postrider_deliveries_queued_total 2
 }
 
 func TestNothingIsReadBeforeTheCacheIsLoaded(t *testing.T) {
-	in(t, func(t *testing.T, w *world) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
 		w.loadable = make(chan struct{})
 		w.subscribe("acme", "a", on, 1)
 		stop := w.run()
@@ -97,7 +100,9 @@ func TestNothingIsReadBeforeTheCacheIsLoaded(t *testing.T) {
 }
 
 func TestStopBeforeTheCacheIsLoaded(t *testing.T) {
-	in(t, func(t *testing.T, w *world) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
 		w.loadable = make(chan struct{})
 		if err := w.run()(); err != nil {
 			t.Error(err)
@@ -106,7 +111,9 @@ func TestStopBeforeTheCacheIsLoaded(t *testing.T) {
 }
 
 func TestPositionsWaitForDurability(t *testing.T) {
-	in(t, func(t *testing.T, w *world) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
 		w.subscribe("acme", "a", on, 1)
 		w.hold = true
 		stop := w.run()
@@ -131,7 +138,9 @@ func TestPositionsWaitForDurability(t *testing.T) {
 }
 
 func TestThePipelineIsBounded(t *testing.T) {
-	in(t, func(t *testing.T, w *world) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
 		w.subscribe("acme", "a", on, 1)
 		w.hold = true
 		w.options.MaxBytes = 1000
@@ -153,7 +162,9 @@ func TestThePipelineIsBounded(t *testing.T) {
 }
 
 func TestAStopFinishesWhatWasTaken(t *testing.T) {
-	in(t, func(t *testing.T, w *world) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
 		w.subscribe("acme", "a", on, 1)
 		w.hold = true
 		stop := w.run()
@@ -167,7 +178,9 @@ func TestAStopFinishesWhatWasTaken(t *testing.T) {
 }
 
 func TestAStopGivesUpAfterTheDrain(t *testing.T) {
-	in(t, func(t *testing.T, w *world) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
 		w.subscribe("acme", "a", on, 1)
 		w.hold = true
 		stop := w.run()
@@ -187,7 +200,9 @@ func TestAStopGivesUpAfterTheDrain(t *testing.T) {
 }
 
 func TestALostPartitionIsDropped(t *testing.T) {
-	in(t, func(t *testing.T, w *world) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
 		w.subscribe("acme", "a", on, 1)
 		w.hold = true
 		stop := w.run()
@@ -208,7 +223,9 @@ func TestALostPartitionIsDropped(t *testing.T) {
 }
 
 func TestAGapIsCounted(t *testing.T) {
-	in(t, func(t *testing.T, w *world) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
 		stop := w.run()
 		known, unknown := batchOf("0", event(1, "acme", "a", 1)), batchOf("0", event(2, "acme", "a", 1))
 		known.Gap, unknown.Gap = &postrider.Gap{From: "x", To: "y", Count: 5}, &postrider.Gap{Count: -1}
@@ -231,7 +248,9 @@ postrider_log_gaps_total 2
 }
 
 func TestALogThatIsClosedEndsTheRun(t *testing.T) {
-	in(t, func(t *testing.T, w *world) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
 		w.failing("next", postrider.Errorf(postrider.CodeGone, "closed"))
 		if err := w.run()(); postrider.CodeOf(err) != postrider.CodeGone {
 			t.Errorf("ended with %v", err)

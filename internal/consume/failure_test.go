@@ -14,7 +14,9 @@ func TestFailuresAreTriedAgain(t *testing.T) {
 	t.Parallel()
 	for _, step := range []string{"reader", "next", "put", "store"} {
 		t.Run(step, func(t *testing.T) {
-			in(t, func(t *testing.T, w *world) {
+			t.Parallel()
+			in(t, func(w *world) {
+				t := w.t
 				w.subscribe("acme", "a", on, 1)
 				w.failing(step, errDown)
 				stop := w.run()
@@ -36,7 +38,9 @@ func TestFailuresAreTriedAgain(t *testing.T) {
 }
 
 func TestACommitThatFailsIsPutAgain(t *testing.T) {
-	in(t, func(t *testing.T, w *world) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
 		w.subscribe("acme", "a", on, 1)
 		w.failOnce = errDown
 		stop := w.run()
@@ -54,7 +58,9 @@ func TestACommitThatFailsIsPutAgain(t *testing.T) {
 }
 
 func TestOnePartitionThatStandsStillHoldsUpNoOther(t *testing.T) {
-	in(t, func(t *testing.T, w *world) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
 		w.subscribe("acme", "a", on, 1)
 		w.failing("store", errDown)
 		stop := w.run()
@@ -74,7 +80,9 @@ func TestOutcomesGoToTheQueue(t *testing.T) {
 	t.Parallel()
 	for _, step := range []string{"record", "recorded"} {
 		t.Run(step, func(t *testing.T) {
-			in(t, func(t *testing.T, w *world) {
+			t.Parallel()
+			in(t, func(w *world) {
+				t := w.t
 				w.subscribe("acme", "a", on, 1)
 				w.failing(step, errDown)
 				stop := w.run()
@@ -100,7 +108,9 @@ func TestOutcomesGoToTheQueue(t *testing.T) {
 }
 
 func TestNothingTakesOutcomes(t *testing.T) {
-	in(t, func(t *testing.T, w *world) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
 		w.failing("record", errDown)
 		w.failing("put", errDown)
 		stop := w.run()
@@ -119,7 +129,9 @@ func TestNothingTakesOutcomes(t *testing.T) {
 // The queue refuses what it said would fit: packs are split, a single's payload is stored, and what then is refused still
 // ends, recorded. Its neighbours go through.
 func TestWhatTheQueueRefuses(t *testing.T) {
-	in(t, func(t *testing.T, w *world) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
 		w.subscribe("acme", "a", on, series(1, 20)...)
 		w.subscribe("acme", "b", on, 21)
 		w.limit = 400
@@ -152,7 +164,9 @@ func TestWhatTheQueueRefuses(t *testing.T) {
 
 // What was taken, not stored, and is refused when it is put again, ends too.
 func TestWhatIsRefusedTheSecondTime(t *testing.T) {
-	in(t, func(t *testing.T, w *world) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
 		w.subscribe("acme", "a", on, 1)
 		w.hold = true
 		stop := w.run()
@@ -171,7 +185,9 @@ func TestWhatIsRefusedTheSecondTime(t *testing.T) {
 }
 
 func TestAPayloadThatTheStoreRefuses(t *testing.T) {
-	in(t, func(t *testing.T, w *world) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
 		w.subscribe("acme", "a", on, 1, 2)
 		w.failing("store", postrider.Errorf(postrider.CodeTooLarge, "too large"))
 		stop := w.run()
@@ -197,7 +213,9 @@ func TestAPayloadThatTheStoreRefuses(t *testing.T) {
 
 // A stop while a payload cannot be stored puts nothing that refers to it.
 func TestNothingRefersToWhatIsNotStored(t *testing.T) {
-	in(t, func(t *testing.T, w *world) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
 		w.subscribe("acme", "a", on, 1)
 		w.failing("store", errDown)
 		stop := w.run()

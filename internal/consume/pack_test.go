@@ -20,7 +20,9 @@ func shapes(items []postrider.Item) (out [][2]int) {
 }
 
 func TestManyTargets(t *testing.T) {
-	in(t, func(t *testing.T, w *world) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
 		w.subscribe("acme", "a", on, series(1, 2450)...)
 		stop := w.run()
 		w.feed(batchOf("0", event(1, "acme", "a", 100)))
@@ -45,7 +47,9 @@ func TestManyTargets(t *testing.T) {
 }
 
 func TestSmallEventsShareAPack(t *testing.T) {
-	in(t, func(t *testing.T, w *world) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
 		w.subscribe("acme", "a", on, 1, 2)
 		w.subscribe("other", "a", on, 3)
 		w.cheap = true
@@ -73,7 +77,9 @@ func TestSmallEventsShareAPack(t *testing.T) {
 }
 
 func TestPacksAreSplitUntilTheyFit(t *testing.T) {
-	in(t, func(t *testing.T, w *world) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
 		w.subscribe("acme", "a", on, series(1, 100)...)
 		w.fit, w.limit = 600, 600
 		stop := w.run()
@@ -91,7 +97,9 @@ func TestPacksAreSplitUntilTheyFit(t *testing.T) {
 }
 
 func TestAPayloadIsStoredOnce(t *testing.T) {
-	in(t, func(t *testing.T, w *world) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
 		w.subscribe("acme", "a", on, series(1, 1500)...)
 		w.subscribe("acme", "off", off, 2000)
 		stop := w.run()

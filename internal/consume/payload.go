@@ -35,10 +35,35 @@ func wanted(refs []match.Ref) bool {
 	return false
 }
 
-// fitsInline asks the queue about a single delivery.
+// fitsInline reports whether the queue takes a single delivery of an event with its payload.
 func (p *partition) fitsInline(e *postrider.Event) bool {
 	d := postrider.Delivery{Event: e, Version: 1 << 32, TargetID: postrider.MaxEntityID, Start: e.AcceptedAt}
-	return p.Queue.Fits(&postrider.Item{Lane: postrider.LaneFirst, Pack: &postrider.Pack{Tenant: e.Tenant, Deliveries: []postrider.Delivery{d}}})
+	return p.fits(&postrider.Item{Lane: postrider.LaneFirst, Pack: &postrider.Pack{Tenant: e.Tenant, Deliveries: []postrider.Delivery{d}}})
+}
+
+// What an event and a delivery take at most, but for the payload.
+const (
+	eventOverhead    = 2 << 10
+	deliveryOverhead = 64
+)
+
+// fits is Queue.Fits, which encodes the item to find out, for items that are not small beyond doubt: of half the size that
+// the queue takes, which leaves room for an encoding as text.
+func (p *partition) fits(item *postrider.Item) bool {
+	size := int64(deliveryOverhead * len(item.Pack.Deliveries))
+	var previous *postrider.Event
+	for i := range item.Pack.Deliveries {
+		e := item.Pack.Deliveries[i].Event
+		if e == previous {
+			continue
+		}
+		previous = e
+		size += eventOverhead
+		if e.Payload.Inline() {
+			size += e.Payload.Size
+		}
+	}
+	return size <= int64(p.Queue.Limits().MaxBytes/2) || p.Queue.Fits(item)
 }
 
 // store puts an event's payload into the payload store and returns a copy of the event that refers to it. The event itself

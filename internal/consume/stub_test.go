@@ -49,6 +49,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
+	t.Helper()
 	w := &world{t: t, registry: prometheus.NewRegistry(), loadable: make(chan struct{}), batches: make(chan *postrider.EventBatch, 100),
 		stored: make(map[string][]byte), fit: 1 << 20, limit: 1 << 20, fail: make(map[string]error)}
 	close(w.loadable)
@@ -64,7 +65,7 @@ func (w *world) run() (stop func() error) {
 	w.options.Events = events{w}
 	c := consume.New(w.options)
 	done := make(chan error, 1)
-	go w.cache.Run(ctx) //nolint:errcheck // always nil
+	go w.cache.Run(ctx)
 	go func() { done <- c.Run(ctx) }()
 	synctest.Wait()
 	return func() error {

@@ -63,6 +63,7 @@ func heap() int64 {
 }
 
 func loadMillion(b *testing.B) (c *match.Cache, stop func()) {
+	b.Helper()
 	c = match.New(match.Options{Feed: million{newFeed()}})
 	ctx, cancel := contextOf(b)
 	done := make(chan struct{})

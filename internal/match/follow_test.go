@@ -16,8 +16,9 @@ import (
 
 // contextOf is a context that the test cancels in a cleanup: t.Context ends before cleanups run, and that is too early for
 // what they check.
-func contextOf(t testing.TB) (context.Context, context.CancelFunc) {
-	return context.WithCancel(context.WithoutCancel(t.Context()))
+func contextOf(tb testing.TB) (context.Context, context.CancelFunc) {
+	tb.Helper()
+	return context.WithCancel(context.WithoutCancel(tb.Context()))
 }
 
 func TestChangesCostTheirOwnSize(t *testing.T) {
@@ -151,7 +152,7 @@ func TestNotReadyBeforeItIsLoaded(t *testing.T) {
 		f.down = true
 		ctx, cancel := context.WithCancel(t.Context())
 		c := match.New(match.Options{Feed: f})
-		go c.Run(ctx) //nolint:errcheck // always nil
+		go c.Run(ctx)
 		time.Sleep(time.Minute)
 		select {
 		case <-c.Ready():

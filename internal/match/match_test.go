@@ -16,27 +16,27 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const on, off, unproven = postrider.TargetOn, postrider.TargetOff, postrider.TargetUnproven
 
 // follow runs a cache of a feed until the test ends, and waits until it has all there is.
-func follow(t testing.TB, f *feed) *match.Cache {
-	t.Helper()
+func follow(tb testing.TB, f *feed) *match.Cache {
+	tb.Helper()
 	c := match.New(match.Options{Feed: f})
 	done := make(chan error)
-	ctx, cancel := contextOf(t)
+	ctx, cancel := contextOf(tb)
 	go func() { done <- c.Run(ctx) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("Run: %v", err)
+			tb.Errorf("Run: %v", err)
 		}
 	})
-	level(t, c, f)
+	level(tb, c, f)
 	return c
 }
 
-func level(t testing.TB, c *match.Cache, f *feed) {
-	t.Helper()
-	version, _ := f.Version(t.Context())
-	if err := c.Sync(t.Context(), version); err != nil {
-		t.Fatal(err)
+func level(tb testing.TB, c *match.Cache, f *feed) {
+	tb.Helper()
+	version, _ := f.Version(tb.Context())
+	if err := c.Sync(tb.Context(), version); err != nil {
+		tb.Fatal(err)
 	}
 }
 
@@ -207,6 +207,7 @@ func TestManyPatterns(t *testing.T) {
 	}
 }
 
+//nolint:paralleltest // it counts allocations, which those of other tests would add to
 func TestNoMatchAllocatesNothing(t *testing.T) {
 	f := newFeed()
 	f.put(target("acme", 1, on))

@@ -53,11 +53,6 @@ func (r *reader) int63() int64 {
 	return int64(n)
 }
 
-func (r *reader) int() int64 {
-	n := r.uint()
-	return int64(n>>1) ^ -int64(n&1)
-}
-
 // count reads a small number: of attempts, a status.
 func (r *reader) count() int {
 	n := r.uint()

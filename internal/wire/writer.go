@@ -35,7 +35,6 @@ func (w *writer) late(b []byte) {
 
 func (w *writer) byte(c byte)   { w.b = append(w.b, c) }
 func (w *writer) uint(n uint64) { w.b = binary.AppendUvarint(w.b, n) }
-func (w *writer) int(n int64)   { w.b = binary.AppendVarint(w.b, n) }
 func (w *writer) count(n int)   { w.uint(uint64(max(n, 0))) }
 
 func (w *writer) string(s string) {

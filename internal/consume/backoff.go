@@ -20,7 +20,7 @@ func (b *backoff) reset() { *b = backoff{} }
 
 // after waits before the next try, twice as long as the last time, or until ctx ends. The first failure of a row is logged.
 func (b *backoff) after(ctx context.Context, log *slog.Logger, what string, err error) {
-	if b.pause == 0 {
+	if b.pause == 0 && ctx.Err() == nil {
 		log.Warn("a step failed and is tried again until it succeeds", "what", what, "error", err)
 	}
 	b.pause = min(max(2*b.pause, firstPause), longPause)

@@ -8,6 +8,7 @@ import (
 
 type metrics struct {
 	results   *prometheus.CounterVec
+	hit, miss prometheus.Counter // of results
 	queued    prometheus.Counter
 	gapEvents prometheus.Counter
 	gaps      prometheus.Counter
@@ -22,6 +23,7 @@ func (m *metrics) register(r prometheus.Registerer, room *room) {
 	}
 	m.results = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postrider_events_matched_total",
 		Help: "Events read and matched, by whether a target was found."}, []string{"result"})
+	m.hit, m.miss = m.results.WithLabelValues("matched"), m.results.WithLabelValues("unmatched")
 	m.queued = counter("postrider_deliveries_queued_total", "Deliveries put into the queue for their first attempt.")
 	m.gapEvents = counter("postrider_log_gap_events_total", "Events that were gone from the log before they were read, as far as they could be counted.")
 	m.gaps = counter("postrider_log_gaps_total", "Holes met in the events log.")
@@ -43,11 +45,11 @@ func (m *metrics) register(r prometheus.Registerer, room *room) {
 }
 
 func (m *metrics) matched(found bool) {
-	result := "unmatched"
 	if found {
-		result = "matched"
+		m.hit.Inc()
+	} else {
+		m.miss.Inc()
 	}
-	m.results.WithLabelValues(result).Inc()
 }
 
 func (m *metrics) gap(g *postrider.Gap) {

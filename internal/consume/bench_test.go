@@ -12,7 +12,6 @@ import (
 // Stubs that keep nothing: what is measured is the consumer alone.
 type (
 	idleReader struct {
-		reader
 		batches chan *postrider.EventBatch
 		done    chan struct{}
 	}

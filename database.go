@@ -131,6 +131,7 @@ type EventRecord struct {
 type Archive interface {
 	// Archive stores a batch, merged (see DeliveryRecord.Newer), and its End and Through, in one transaction. A batch
 	// that was stored before changes nothing. An outcome for a delivery whose fan-out is not there yet makes its row.
+	// A batch whose End is "" belongs to no partition (its outcomes came by the queue): only its outcomes are stored.
 	Archive(ctx context.Context, b *OutcomeBatch) error
 	// ArchivedTo is the End of the last batch stored of a partition, or "".
 	ArchivedTo(ctx context.Context, partition string) (Position, error)

@@ -1,0 +1,61 @@
+package archive
+
+import (
+	"context"
+	"time"
+
+	"github.com/postrider/postrider/internal/steady"
+)
+
+const (
+	expireEvery = time.Minute
+	// A clock that jumped ahead by more than jump is not believed for a while: what it would remove cannot be brought back.
+	jump     = 10 * time.Minute
+	mistrust = time.Hour
+)
+
+// expire removes what is past its retention, until ctx ends.
+func (a *Archiver) expire(ctx context.Context) {
+	watch := newWatch(a.Clock())
+	for steady.Sleep(ctx, expireEvery) {
+		now := a.Clock()
+		if !watch.trusts(now) {
+			a.Logger.Warn("the clock jumped ahead; nothing is expired for a while", "now", now)
+			continue
+		}
+		if a.Retention > 0 {
+			n, err := a.Database.Expire(ctx, now.Add(-a.Retention))
+			a.expired(ctx, "deliveries", n, err)
+		}
+		if a.Payloads != nil && a.PayloadRetention > 0 {
+			n, err := a.Payloads.Expire(ctx, now.Add(-a.PayloadRetention))
+			a.expired(ctx, "payloads", n, err)
+		}
+	}
+}
+
+func (a *Archiver) expired(ctx context.Context, what string, n int, err error) {
+	a.metrics.expired.WithLabelValues(what).Add(float64(n))
+	if err != nil && ctx.Err() == nil {
+		a.Logger.Warn("what is past its retention could not be removed; trying again in a minute", "what", what, "error", err)
+	}
+}
+
+// watch compares the wall clock with the monotonic one.
+type watch struct {
+	wall      time.Time // the wall clock when it was last read
+	read      time.Time // then, by the monotonic clock
+	distrusts time.Time // until then, by the monotonic clock
+}
+
+func newWatch(wall time.Time) *watch { return &watch{wall: wall, read: time.Now()} }
+
+// trusts reports whether the wall clock has gone as fast as time has, lately.
+func (w *watch) trusts(wall time.Time) bool {
+	now := time.Now()
+	if ahead := wall.Round(0).Sub(w.wall.Round(0)) - now.Sub(w.read); ahead > jump {
+		w.distrusts = now.Add(mistrust)
+	}
+	w.wall, w.read = wall, now
+	return !now.Before(w.distrusts)
+}

@@ -1,0 +1,202 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/postrider/postrider"
+
+	_ "modernc.org/sqlite" // the driver, in pure Go
+)
+
+// FileName is the name of the file in the data folder.
+const FileName = "postrider.db"
+
+const readers = 4
+
+// Options say where the file is, and how it is used.
+type Options struct {
+	Dir        string // the data folder; created with mode 0700 if it is missing
+	Clock      postrider.Clock
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	Instance   string        // names this process in the change feed
+	QueueLease time.Duration // of what is taken from the queue; 0: 1 minute
+}
+
+// DB is the open file. Its engines share one writer and the readers.
+type DB struct {
+	options Options
+	clock   postrider.Clock
+	log     *slog.Logger
+	unlock  func()
+	write   *sql.DB
+	read    *sql.DB
+	writer  *writer
+	chunks  chunks
+
+	events   *events
+	queue    *queue
+	payloads *payloads
+	database *database
+	outcomes *outcomes
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Open opens the file, or makes it. It fails with CodeConflict if another process has it open or if it was written by a
+// later version, and with CodeUnavailable if the disk does not let it.
+func Open(ctx context.Context, o Options) (*DB, error) {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.QueueLease == 0 {
+		o.QueueLease = time.Minute
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, postrider.Errorf(postrider.CodeUnavailable, "the data folder can't be made: %w", err)
+	}
+	unlock, err := lockDir(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{options: o, clock: o.Clock, log: o.Logger, unlock: unlock}
+	if err := db.open(ctx); err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+func (db *DB) open(ctx context.Context) error {
+	var err error
+	path := filepath.Join(db.options.Dir, FileName)
+	if db.write, err = openFile(path, false); err != nil {
+		return err
+	}
+	db.write.SetMaxOpenConns(1)
+	if err := migrate(ctx, db.write); err != nil {
+		return err
+	}
+	if db.read, err = openFile(path, true); err != nil {
+		return err
+	}
+	db.read.SetMaxOpenConns(readers)
+	db.read.SetMaxIdleConns(readers)
+	if db.writer, err = newWriter(ctx, db.write, db.options.Registerer); err != nil {
+		return err
+	}
+	return db.openEngines(ctx)
+}
+
+func (db *DB) openEngines(ctx context.Context) error {
+	var err error
+	if err = db.chunks.open(ctx, db); err != nil {
+		return err
+	}
+	if db.events, err = openEvents(ctx, db); err != nil {
+		return err
+	}
+	if db.queue, err = openQueue(ctx, db); err != nil {
+		return err
+	}
+	db.payloads = &payloads{db: db}
+	if db.database, err = openDatabase(ctx, db); err != nil {
+		return err
+	}
+	db.outcomes, err = openOutcomes(ctx, db)
+	return err
+}
+
+// openFile opens the file with the settings that the guarantees rest on.
+func openFile(path string, readOnly bool) (*sql.DB, error) {
+	dsn := "file:" + path + "?_pragma=busy_timeout(10000)&_pragma=auto_vacuum(incremental)&_pragma=journal_mode(wal)" +
+		"&_pragma=synchronous(full)&_pragma=temp_store(memory)&_pragma=wal_autocheckpoint(2000)"
+	if readOnly {
+		dsn += "&_pragma=query_only(1)&_pragma=cache_size(-4000)"
+	} else {
+		dsn += "&_pragma=cache_size(-16000)"
+	}
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, fault("open the file", err)
+	}
+	return db, nil
+}
+
+// Events is the engine of the events log.
+func (db *DB) Events() postrider.EventLog { return db.events }
+
+// Queue is the engine of the queue.
+func (db *DB) Queue() postrider.Queue { return db.queue }
+
+// Payloads is the engine of the payload store.
+func (db *DB) Payloads() postrider.PayloadStore { return db.payloads }
+
+// Database is the engine of the database.
+func (db *DB) Database() postrider.Database { return db.database }
+
+// Outcomes is the engine of the outcome log: written straight into this database (direct), or as a log that an archiver
+// reads.
+func (db *DB) Outcomes(direct bool) postrider.OutcomeLog {
+	if direct {
+		return directOutcomes{db.outcomes}
+	}
+	return db.outcomes
+}
+
+// Close ends the engines and the file. What was handed to the writer is committed first.
+func (db *DB) Close() error {
+	db.closeOnce.Do(func() { db.closeErr = db.close() })
+	return db.closeErr
+}
+
+func (db *DB) close() error {
+	defer db.unlock()
+	if db.events != nil {
+		db.events.stop()
+	}
+	if db.queue != nil {
+		db.queue.stop()
+	}
+	if db.outcomes != nil {
+		db.outcomes.stop()
+	}
+	var errs []error
+	if db.writer != nil {
+		errs = append(errs, db.writer.close())
+	}
+	if db.read != nil {
+		errs = append(errs, db.read.Close())
+	}
+	if db.write != nil {
+		errs = append(errs, db.write.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// fault makes an error of SQLite's one of the domain. Whatever stops SQLite may pass: space is freed, a disk comes back.
+func fault(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var e *postrider.Error
+	if errors.As(err, &e) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return &postrider.Error{Code: postrider.CodeUnavailable, Message: "the data file can't be used (" + doing + ")", RetryAfter: time.Second,
+		Err: fmt.Errorf("%s: %w", doing, err)}
+}

@@ -1,0 +1,182 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/postrider/postrider"
+)
+
+// EventRecord returns a tenant's newest event with an id; see postrider.Archive.
+func (d *database) EventRecord(ctx context.Context, tenant, id string) (*postrider.EventRecord, error) {
+	r := &postrider.EventRecord{Tenant: tenant}
+	var accepted int64
+	var position string
+	err := d.db.read.QueryRowContext(ctx, `SELECT id, type, content_type, accepted_at, position, size FROM event_heads
+		WHERE id_hash = ? AND tenant = ? AND id = ? ORDER BY accepted_at DESC, seq DESC LIMIT 1`, idHash(tenant, id), tenant, id).
+		Scan(&r.ID, &r.Type, &r.ContentType, &accepted, &position, &r.Size)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, postrider.Errorf(postrider.CodeNotFound, "there is no event %q", id)
+	}
+	r.AcceptedAt, r.Position = millis(accepted), postrider.Position(position)
+	return r, fault("read an event", err)
+}
+
+// held is true for deliveries that are not final and whose target is on hold.
+const held = "(state IN ('pending', 'retrying') AND EXISTS (SELECT 1 FROM holds WHERE holds.target_id = deliveries.target_id AND until > ?))"
+
+// Deliveries lists newest first; see postrider.Archive.
+func (d *database) Deliveries(ctx context.Context, tenant string, q postrider.DeliveryQuery) ([]postrider.DeliveryRecord, string, error) {
+	where, args, limit, err := d.conditions(tenant, q)
+	if err != nil {
+		return nil, "", err
+	}
+	now := d.db.clock().UnixMilli()
+	rows, err := d.db.read.QueryContext(ctx, "SELECT "+deliveryColumns+", "+held+" FROM deliveries WHERE "+where+" ORDER BY id DESC LIMIT ?",
+		append(append([]any{now}, args...), limit+1)...)
+	if err != nil {
+		return nil, "", fault("list deliveries", err)
+	}
+	var records []postrider.DeliveryRecord
+	var next string
+	err = each(rows, func(rows *sql.Rows) error {
+		r, err := scanDelivery(rows)
+		if err == nil && len(records) == limit {
+			next = hex.EncodeToString(records[limit-1].ID[:])
+			return nil
+		}
+		records = append(records, r)
+		return err
+	})
+	return records, next, fault("list deliveries", err)
+}
+
+// conditions makes the WHERE of a query. The time of a delivery is in its id.
+func (d *database) conditions(tenant string, q postrider.DeliveryQuery) (where string, args []any, limit int, err error) {
+	parts, args := []string{"tenant = ?"}, []any{tenant}
+	add := func(part string, values ...any) { parts, args = append(parts, part), append(args, values...) }
+	limit = q.Limit
+	if limit == 0 {
+		limit = postrider.DefaultPageLimit
+	}
+	if q.After != "" {
+		after, err := hex.DecodeString(q.After)
+		if err != nil || len(after) != len(postrider.DeliveryID{}) {
+			return "", nil, 0, postrider.Invalid("after", "is no cursor that a list gave")
+		}
+		add("id < ?", after)
+	}
+	if !q.Since.IsZero() {
+		add("id >= ?", firstID(q.Since))
+	}
+	if !q.Until.IsZero() {
+		add("id < ?", firstID(q.Until))
+	}
+	if q.TargetID != 0 {
+		add("target_id = ?", q.TargetID)
+	}
+	if q.EventID != "" {
+		add("event_id = ?", q.EventID)
+		if from, to, ok := d.spanOf(tenant, q.EventID); ok {
+			add("id >= ? AND id < ?", from, to)
+		}
+	}
+	if q.EventType != "" {
+		add("type = ?", q.EventType)
+	}
+	now := d.db.clock().UnixMilli()
+	switch q.State {
+	case "":
+	case postrider.StateDeferred:
+		add(held, now)
+	case postrider.StatePending, postrider.StateRetrying:
+		add("state = ? AND NOT "+held, string(q.State), now)
+	default:
+		add("state = ?", string(q.State))
+	}
+	return strings.Join(parts, " AND "), args, limit, nil
+}
+
+// firstID is the least delivery id of a time, rounded up to the milliseconds that ids have.
+func firstID(at time.Time) []byte {
+	if rest := at.Truncate(time.Millisecond); rest.Before(at) {
+		at = rest.Add(time.Millisecond)
+	}
+	id := postrider.FirstDeliveryID(at)
+	return id[:]
+}
+
+// spanOf bounds the ids of an event's deliveries, which begin with its acceptance time.
+func (d *database) spanOf(tenant, eventID string) (from, to []byte, ok bool) {
+	var least, most sql.NullInt64
+	err := d.db.read.QueryRow("SELECT min(accepted_at), max(accepted_at) FROM event_heads WHERE id_hash = ? AND tenant = ? AND id = ?", //nolint:noctx // short
+		idHash(tenant, eventID), tenant, eventID).Scan(&least, &most)
+	if err != nil || !least.Valid {
+		return nil, nil, false
+	}
+	return firstID(millis(least.Int64)), firstID(millis(most.Int64 + 1)), true
+}
+
+func scanDelivery(row scanner) (postrider.DeliveryRecord, error) {
+	var r postrider.DeliveryRecord
+	var id []byte
+	var next, updated int64
+	var onHold bool
+	err := row.Scan(&r.Tenant, &id, &r.Event.ID, &r.Event.Type, &r.Event.ContentType, &r.Event.Position, &r.Event.Size, &r.TargetID, &r.Generation,
+		&r.Attempts, &r.State, &r.Reason, &next, &updated, &onHold)
+	if err != nil {
+		return r, err
+	}
+	copy(r.ID[:], id)
+	if onHold {
+		r.State = postrider.StateDeferred
+	}
+	r.NextAt, r.UpdatedAt = millis(next), time.UnixMicro(updated).UTC()
+	r.CreatedAt = r.ID.AcceptedAt()
+	r.Event.AcceptedAt = r.CreatedAt
+	return r, nil
+}
+
+// Delivery returns one; see postrider.Archive.
+func (d *database) Delivery(ctx context.Context, tenant string, id postrider.DeliveryID) (*postrider.DeliveryRecord, error) {
+	r, err := scanDelivery(d.db.read.QueryRowContext(ctx, "SELECT "+deliveryColumns+", "+held+" FROM deliveries WHERE tenant = ? AND id = ?",
+		d.db.clock().UnixMilli(), tenant, id[:]))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, postrider.Errorf(postrider.CodeNotFound, "there is no such delivery")
+	}
+	return &r, fault("read a delivery", err)
+}
+
+// Attempts returns a delivery's attempts; see postrider.Archive.
+func (d *database) Attempts(ctx context.Context, tenant string, id postrider.DeliveryID) ([]postrider.Attempt, error) {
+	if _, err := d.Delivery(ctx, tenant, id); err != nil {
+		return nil, err
+	}
+	rows, err := d.db.read.QueryContext(ctx, `SELECT body FROM attempts WHERE delivery = ?1
+		UNION ALL SELECT attempt FROM deliveries WHERE tenant = ?2 AND id = ?1 AND attempt IS NOT NULL LIMIT 1000`, id[:], tenant)
+	if err != nil {
+		return nil, fault("read attempts", err)
+	}
+	var attempts []postrider.Attempt
+	err = each(rows, func(rows *sql.Rows) error {
+		var body []byte
+		if err := rows.Scan(&body); err != nil {
+			return err
+		}
+		a, err := decodeAttempt(body)
+		attempts = append(attempts, a)
+		return err
+	})
+	sort.SliceStable(attempts, func(i, j int) bool {
+		if attempts[i].Number != attempts[j].Number {
+			return attempts[i].Number < attempts[j].Number
+		}
+		return attempts[i].StartedAt.Before(attempts[j].StartedAt)
+	})
+	return attempts, fault("read attempts", err)
+}

@@ -1,0 +1,319 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"hash/fnv"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider"
+)
+
+const (
+	recentBytes   = 32 << 20 // events kept for the reader after they were committed
+	recentEvents  = 16 << 10
+	eventOverhead = 256
+	maxEventBytes = 64 << 20
+)
+
+// events is a postrider.EventLog of one partition.
+type events struct {
+	db   *DB
+	next int64 // position of the next event; used by the writer only
+
+	mu      sync.Mutex
+	recent  []*postrider.Event // durable, consecutive, up to tail
+	first   int64              // position of recent[0]
+	tail    int64              // position after the last durable event
+	bytes   int64
+	arrived chan struct{} // closed and replaced when tail moves
+	reader  *eventReader
+	done    chan struct{} // closed by stop
+	stopped bool
+
+	committed int64 // what the reader has dealt with: the position after it
+	saved     int64 // what of it is in the file or in a group
+	timer     *time.Timer
+}
+
+var (
+	_ postrider.EventLog    = (*events)(nil)
+	_ postrider.EventFinder = (*events)(nil)
+)
+
+func openEvents(ctx context.Context, db *DB) (*events, error) {
+	e := &events{db: db, arrived: make(chan struct{}), done: make(chan struct{})}
+	var last sql.NullInt64
+	if err := db.read.QueryRowContext(ctx, "SELECT max(position) FROM events").Scan(&last); err != nil {
+		return nil, fault("read events", err)
+	}
+	err := db.read.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'events_committed'").Scan(&e.committed)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, fault("read the position", err)
+	}
+	e.committed = max(e.committed, 1)
+	e.saved = e.committed
+	e.next = max(last.Int64+1, e.committed) // positions are not used again, though their events are gone
+	e.first, e.tail = e.next, e.next
+	e.timer = time.AfterFunc(time.Hour, db.writer.nudge)
+	e.timer.Stop()
+	db.writer.always = append(db.writer.always, e.savePosition)
+	return e, nil
+}
+
+// Limits: an event may have what fits into chunks; a read costs what a fetch costs.
+func (e *events) Limits() postrider.EventLimits {
+	return postrider.EventLimits{MaxBytes: maxEventBytes, CheapRead: true}
+}
+
+// Append adds events; see postrider.EventLog.
+func (e *events) Append(ctx context.Context, list []*postrider.Event) (*postrider.Commit, error) {
+	bytes, blobs := 0, make([]int64, len(list))
+	for i, event := range list {
+		if event.Payload.Size > maxEventBytes {
+			return nil, postrider.Errorf(postrider.CodeTooLarge, "event %d has %d bytes; the log takes %d", i, event.Payload.Size, maxEventBytes)
+		}
+	}
+	for i, event := range list {
+		if len(event.Payload.Bytes) <= inRow {
+			bytes += len(event.Payload.Bytes) + eventOverhead
+			continue
+		}
+		blob, err := e.db.chunks.write(ctx, event.Payload.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		blobs[i] = blob
+	}
+	return e.db.writer.add(ctx, bytes, func(t *tx) error { return e.insert(t, list, blobs) }, nil)
+}
+
+const insertEvent = `INSERT INTO events (position, id_hash, tenant, id, type, content_type, accepted_at, trace, size, blob, payload)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+func (e *events) insert(t *tx, list []*postrider.Event, blobs []int64) error {
+	now := e.db.clock()
+	for i, event := range list {
+		if event.AcceptedAt.IsZero() {
+			event.AcceptedAt = now
+		}
+		event.AcceptedAt = event.AcceptedAt.UTC().Truncate(time.Millisecond)
+		event.Position = position(e.next)
+		event.Payload.Log, event.Payload.Size = true, int64(len(event.Payload.Bytes))
+		payload := event.Payload.Bytes
+		if blobs[i] != 0 {
+			payload = nil
+		}
+		err := t.exec(insertEvent, e.next, idHash(event.Tenant, event.ID), event.Tenant, event.ID, event.Type, event.ContentType,
+			event.AcceptedAt.UnixMilli(), event.Trace, event.Payload.Size, blobs[i], payload)
+		if err != nil {
+			return err
+		}
+		e.next++
+	}
+	end := e.next
+	t.onCommit(func() { e.arrive(list, end) })
+	return nil
+}
+
+// arrive hands durable events to the reader's memory. What is over its bounds is read from the file.
+func (e *events) arrive(list []*postrider.Event, end int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if start := end - int64(len(list)); start != e.tail { // a group that failed left a hole
+		e.recent, e.bytes, e.first = nil, 0, start
+	}
+	for _, event := range list {
+		copied := *event
+		e.recent = append(e.recent, &copied)
+		e.bytes += copied.Payload.Size + eventOverhead
+	}
+	e.tail = end
+	for len(e.recent) > recentEvents || e.bytes > recentBytes && len(e.recent) > 0 {
+		e.dropFirst()
+	}
+	close(e.arrived)
+	e.arrived = make(chan struct{})
+}
+
+func (e *events) dropFirst() {
+	e.bytes -= e.recent[0].Payload.Size + eventOverhead
+	e.recent[0] = nil
+	e.recent = e.recent[1:]
+	e.first++
+}
+
+// savePosition writes the reader's position with whatever is written anyway.
+func (e *events) savePosition(t *tx) error {
+	e.mu.Lock()
+	committed, saved := e.committed, e.saved
+	e.mu.Unlock()
+	if committed == saved {
+		return nil
+	}
+	if err := t.exec("INSERT INTO meta (name, value) VALUES ('events_committed', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", committed); err != nil {
+		return err
+	}
+	t.onCommit(func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.saved = max(e.saved, committed)
+	})
+	return nil
+}
+
+// Read returns one event; see postrider.EventLog.
+func (e *events) Read(ctx context.Context, at postrider.Position) (*postrider.Event, error) {
+	n, err := parsePosition(at)
+	if err != nil {
+		return nil, err
+	}
+	if event := e.fromRecent(n); event != nil && event.Payload.InHand() {
+		return event, nil
+	}
+	list, err := e.load(ctx, n, n, 1, maxEventBytes)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, e.absent(at, n)
+	}
+	return list[0], nil
+}
+
+func (e *events) absent(at postrider.Position, n int64) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if n < e.tail {
+		return postrider.Errorf(postrider.CodeGone, "the event at %s is past the log's retention", at)
+	}
+	return postrider.Errorf(postrider.CodeNotFound, "the log has no position %s", at)
+}
+
+func (e *events) fromRecent(n int64) *postrider.Event {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if n < e.first || n >= e.tail || n-e.first >= int64(len(e.recent)) {
+		return nil
+	}
+	copied := *e.recent[n-e.first]
+	return &copied
+}
+
+// ReadRange returns events in order; see postrider.EventLog.
+func (e *events) ReadRange(ctx context.Context, first, last postrider.Position, limit int) ([]*postrider.Event, error) {
+	from, err := parsePosition(first)
+	if err != nil {
+		return nil, err
+	}
+	to, err := parsePosition(last)
+	if err != nil {
+		return nil, err
+	}
+	return e.load(ctx, from, to, limit, maxEventBytes)
+}
+
+// Find returns the newest event with an id; see postrider.EventFinder.
+func (e *events) Find(ctx context.Context, tenant, id string) (*postrider.Event, error) {
+	rows, err := e.db.read.QueryContext(ctx, "SELECT "+eventColumns+", 0, NULL FROM events WHERE id_hash = ? AND tenant = ? AND id = ? ORDER BY position DESC LIMIT 1",
+		idHash(tenant, id), tenant, id)
+	if err != nil {
+		return nil, fault("find an event", err)
+	}
+	list, _, err := scanEvents(rows)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, postrider.Errorf(postrider.CodeNotFound, "there is no event %q", id)
+	}
+	return list[0], nil
+}
+
+const eventColumns = "position, tenant, id, type, content_type, accepted_at, trace, size"
+
+// load reads events from the file. Payloads in chunks are read up to a number of bytes; the others are left to be read by
+// position.
+func (e *events) load(ctx context.Context, first, last int64, limit int, room int64) ([]*postrider.Event, error) {
+	rows, err := e.db.read.QueryContext(ctx, "SELECT "+eventColumns+", blob, payload FROM events WHERE position >= ? AND position <= ? ORDER BY position LIMIT ?", first, last, limit)
+	if err != nil {
+		return nil, fault("read events", err)
+	}
+	list, blobs, err := scanEvents(rows)
+	if err != nil {
+		return nil, err
+	}
+	for i, blob := range blobs {
+		if blob == 0 || list[i].Payload.Size > room {
+			continue
+		}
+		if list[i].Payload.Bytes, err = e.db.chunks.read(ctx, blob, list[i].Payload.Size); err != nil {
+			return nil, err
+		}
+		room -= list[i].Payload.Size
+	}
+	return list, nil
+}
+
+func scanEvents(rows *sql.Rows) (list []*postrider.Event, blobs []int64, err error) {
+	err = each(rows, func(rows *sql.Rows) error {
+		event := &postrider.Event{Payload: postrider.Payload{Log: true}}
+		var at, accepted, blob int64
+		var payload []byte
+		if err := rows.Scan(&at, &event.Tenant, &event.ID, &event.Type, &event.ContentType, &accepted, &event.Trace, &event.Payload.Size, &blob, &payload); err != nil {
+			return err
+		}
+		event.Position, event.AcceptedAt = position(at), time.UnixMilli(accepted).UTC()
+		if blob == 0 {
+			if payload == nil {
+				payload = []byte{}
+			}
+			event.Payload.Bytes = payload
+		}
+		list, blobs = append(list, event), append(blobs, blob)
+		return nil
+	})
+	return list, blobs, fault("read events", err)
+}
+
+// Close ends the reader. The file stays open.
+func (e *events) Close() error {
+	e.mu.Lock()
+	r := e.reader
+	e.mu.Unlock()
+	if r != nil {
+		return r.Close()
+	}
+	return nil
+}
+
+func (e *events) stop() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.timer.Stop()
+	if !e.stopped {
+		e.stopped = true
+		close(e.done)
+	}
+}
+
+func position(n int64) postrider.Position { return postrider.Position(strconv.FormatInt(n, 10)) }
+
+func parsePosition(p postrider.Position) (int64, error) {
+	n, err := strconv.ParseInt(string(p), 10, 64)
+	if err != nil || n < 1 || position(n) != p {
+		return 0, postrider.Errorf(postrider.CodeNotFound, "the log has no position %q", string(p))
+	}
+	return n, nil
+}
+
+func idHash(tenant, id string) int64 {
+	h := fnv.New64a()
+	h.Write([]byte(tenant))
+	h.Write([]byte{0})
+	h.Write([]byte(id))
+	return int64(h.Sum64())
+}

@@ -1,0 +1,210 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/postrider/postrider"
+)
+
+// rowDelay is how long a fan-out's deliveries have no row of their own: most end within it, and then cost one insert.
+const rowDelay = 300 * time.Millisecond
+
+// store merges outcomes into the tables. It is used by the writer only.
+type store struct {
+	db      *DB
+	pending map[postrider.DeliveryID]waiting // of fan-outs; no row yet
+	order   []postrider.DeliveryID           // of pending, by age
+	timer   *time.Timer
+}
+
+type waiting struct {
+	record postrider.DeliveryRecord
+	since  time.Time
+}
+
+func newStore(db *DB) *store {
+	s := &store{db: db, pending: map[postrider.DeliveryID]waiting{}}
+	s.timer = time.AfterFunc(time.Hour, db.writer.nudge)
+	s.timer.Stop()
+	return s
+}
+
+// apply merges outcomes. With lazy, deliveries that are merely pending get their row later, unless they end before.
+func (s *store) apply(t *tx, outcomes []postrider.Outcome, lazy bool) error {
+	folded, fanOuts := postrider.Fold(outcomes)
+	for _, f := range fanOuts {
+		if err := insertHead(t, f); err != nil {
+			return err
+		}
+	}
+	for i := range folded {
+		f := &folded[i]
+		if lazy && f.Record.State == postrider.StatePending && f.Record.Generation == 0 && len(f.Attempts) == 0 {
+			s.wait(f.Record)
+			continue
+		}
+		delete(s.pending, f.Record.ID)
+		if err := s.merge(t, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *store) wait(r postrider.DeliveryRecord) {
+	if _, there := s.pending[r.ID]; there {
+		return
+	}
+	if len(s.order) == 0 {
+		s.timer.Reset(rowDelay)
+	}
+	s.pending[r.ID] = waiting{r, time.Now()}
+	s.order = append(s.order, r.ID)
+}
+
+// flush makes rows of what has been pending for long. It runs in every group.
+func (s *store) flush(t *tx) error { return s.flushUntil(t, time.Now().Add(-rowDelay)) }
+
+func (s *store) flushUntil(t *tx, before time.Time) error {
+	n := 0
+	for ; n < len(s.order); n++ {
+		w, there := s.pending[s.order[n]]
+		if !there {
+			continue
+		}
+		if w.since.After(before) {
+			s.timer.Reset(rowDelay)
+			break
+		}
+		if err := s.merge(t, &postrider.Folded{Record: w.record}); err != nil {
+			return err
+		}
+		delete(s.pending, s.order[n])
+	}
+	s.order = s.order[n:]
+	return nil
+}
+
+// insertHead stores what a fan-out tells of its event, once.
+func insertHead(t *tx, o *postrider.Outcome) error {
+	e := &o.Event
+	var there bool
+	hash := idHash(o.Tenant, e.ID)
+	err := t.row("SELECT EXISTS (SELECT 1 FROM event_heads WHERE id_hash = ? AND tenant = ? AND id = ? AND position = ?)",
+		[]any{hash, o.Tenant, e.ID, string(e.Position)}, &there)
+	if err != nil || there {
+		return err
+	}
+	return t.exec("INSERT INTO event_heads (id_hash, tenant, id, type, content_type, accepted_at, position, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		hash, o.Tenant, e.ID, e.Type, e.ContentType, e.AcceptedAt.UnixMilli(), string(e.Position), e.Size)
+}
+
+const deliveryColumns = "tenant, id, event_id, type, content_type, position, size, target_id, generation, attempts, state, reason, next_at, updated_at"
+
+const rank = "CASE %s WHEN 'delivered' THEN 2 WHEN 'exhausted' THEN 1 WHEN 'cancelled' THEN 1 ELSE 0 END"
+
+var (
+	insertDelivery = "INSERT INTO deliveries (" + deliveryColumns + ", attempt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+	updateDelivery = `UPDATE deliveries SET generation = ?3, attempts = ?4, state = ?5, reason = ?6, next_at = ?7, updated_at = ?8
+		WHERE tenant = ?1 AND id = ?2 AND (?3, ` + strings.ReplaceAll(rank, "%s", "?5") + `, ?4, ?8) > (generation, ` + strings.ReplaceAll(rank, "%s", "state") + `, attempts, updated_at)`
+)
+
+// merge stores what a batch says of one delivery: a new row, with the attempt in it if it is the only one, or the greater
+// of the row and the record, with the attempts beside it.
+func (s *store) merge(t *tx, f *postrider.Folded) error {
+	r := &f.Record
+	var only []byte
+	if len(f.Attempts) == 1 {
+		only = appendAttempt(nil, &f.Attempts[0])
+	}
+	n, err := t.execCount(insertDelivery, r.Tenant, r.ID[:], r.Event.ID, r.Event.Type, r.Event.ContentType, string(r.Event.Position), r.Event.Size,
+		r.TargetID, r.Generation, r.Attempts, string(r.State), string(r.Reason), millisOf(r.NextAt), r.UpdatedAt.UnixMicro(), only)
+	if err != nil {
+		return err
+	}
+	if n == 1 && len(f.Attempts) == 1 {
+		return nil
+	}
+	for i := range f.Attempts {
+		a := &f.Attempts[i]
+		if n == 0 && s.inRow(t, r, a) {
+			continue
+		}
+		if err := t.exec("INSERT INTO attempts (delivery, number, started_at, body) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+			r.ID[:], a.Number, a.StartedAt.UnixMicro(), appendAttempt(nil, a)); err != nil {
+			return err
+		}
+	}
+	if n == 1 {
+		return nil
+	}
+	return t.exec(updateDelivery, r.Tenant, r.ID[:], r.Generation, r.Attempts, string(r.State), string(r.Reason), millisOf(r.NextAt), r.UpdatedAt.UnixMicro())
+}
+
+// inRow reports whether an attempt is the one in the delivery's row: the batch is stored again.
+func (s *store) inRow(t *tx, r *postrider.DeliveryRecord, a *postrider.Attempt) bool {
+	var body []byte
+	if err := t.row("SELECT attempt FROM deliveries WHERE tenant = ? AND id = ?", []any{r.Tenant, r.ID[:]}, &body); err != nil || body == nil {
+		return false
+	}
+	there, err := decodeAttempt(body)
+	return err == nil && there.Number == a.Number && there.StartedAt.UnixMicro() == a.StartedAt.UnixMicro()
+}
+
+func millisOf(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// Archive stores a batch and how far it goes; see postrider.Archive.
+func (d *database) Archive(ctx context.Context, b *postrider.OutcomeBatch) error {
+	return d.db.writer.do(ctx, func(t *tx) error {
+		if err := d.db.outcomes.store.apply(t, b.Outcomes, false); err != nil {
+			return err
+		}
+		if b.End == "" {
+			return nil
+		}
+		return t.exec(`INSERT INTO archived (partition, position, through) VALUES (?, ?, ?)
+			ON CONFLICT (partition) DO UPDATE SET position = excluded.position, through = max(through, excluded.through)`,
+			b.Partition, string(b.End), microsOf(b.Through))
+	})
+}
+
+func microsOf(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// ArchivedTo is the end of the last batch of a partition; see postrider.Archive.
+func (d *database) ArchivedTo(ctx context.Context, partition string) (postrider.Position, error) {
+	var position string
+	err := d.db.read.QueryRowContext(ctx, "SELECT position FROM archived WHERE partition = ?", partition).Scan(&position)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return postrider.Position(position), fault("read the archive's position", err)
+}
+
+// AsOf is the time up to which outcomes are stored. Where outcomes are written straight into the tables, it is now.
+func (d *database) AsOf(ctx context.Context) (time.Time, error) {
+	if d.db.outcomes.direct.Load() {
+		return d.db.clock().UTC(), nil
+	}
+	var least sql.NullInt64
+	if err := d.db.read.QueryRowContext(ctx, "SELECT min(through) FROM archived").Scan(&least); err != nil {
+		return time.Time{}, fault("read the archive's position", err)
+	}
+	if !least.Valid || least.Int64 == 0 {
+		return time.Time{}, nil
+	}
+	return time.UnixMicro(least.Int64).UTC(), nil
+}

@@ -1,0 +1,339 @@
+package sqlite
+
+import (
+	"container/heap"
+	"container/list"
+	"context"
+	"database/sql"
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/wire"
+)
+
+const (
+	queueMaxDelay = 30 * 24 * time.Hour
+	queueMaxBytes = 32 << 20
+	heldItems     = 20_000   // items kept in memory after they were put, so that taking them reads nothing
+	heldBytes     = 32 << 20 // of their payloads
+	longestSleep  = 30 * time.Second
+	fullPoll      = 5 * time.Millisecond
+)
+
+// queue is a postrider.Queue. Which items there are, and when they are due, is in memory (some 40 bytes an item); what is
+// in them is in the file, and for the newest also in memory. Leases are in memory only: the folder has one process.
+//
+// An item that is settled in the group of its put is never written: both are left out.
+type queue struct {
+	db   *DB
+	mu   sync.Mutex
+	next int64 // id of the next item
+
+	lanes   [postrider.Lanes]*laneState
+	leases  *list.List // of *leased, by expiry, since all leases last the same
+	held    int
+	bytes   int64
+	stopped bool
+	done    chan struct{}
+}
+
+var _ postrider.Queue = (*queue)(nil)
+
+// entry is an item as memory knows it.
+type entry struct {
+	id       int64
+	due      int64 // milliseconds
+	tenant   string
+	weight   int32
+	receives int32
+	lane     postrider.Lane
+	state    entryState
+	commit   *postrider.Commit // of its put; nil if it was read from the file
+	item     *postrider.Item   // nil: in the file only
+}
+
+// entryState says how far an item's put has come.
+type entryState uint8
+
+const (
+	stateWaiting entryState = iota // its put is in a group that has not run
+	stateWritten                   // in the file, or in a group that runs
+	stateSettled                   // removed, or to be removed in the group that would have written it
+)
+
+type leased struct {
+	*entry
+	expires time.Time
+	element *list.Element // nil once the lease is over
+	removed bool          // its settling has run
+}
+
+func openQueue(ctx context.Context, db *DB) (*queue, error) {
+	q := &queue{db: db, next: 1, leases: list.New(), done: make(chan struct{})}
+	for i := range q.lanes {
+		q.lanes[i] = newLaneState()
+	}
+	tenants := map[string]string{} // one string a tenant
+	rows, err := db.read.QueryContext(ctx, "SELECT id, lane, tenant, due, weight FROM queue ORDER BY id")
+	if err != nil {
+		return nil, fault("read the queue", err)
+	}
+	now := db.clock().UnixMilli()
+	err = each(rows, func(rows *sql.Rows) error {
+		e := &entry{state: stateWritten}
+		if err := rows.Scan(&e.id, &e.lane, &e.tenant, &e.due, &e.weight); err != nil {
+			return err
+		}
+		if known, ok := tenants[e.tenant]; ok {
+			e.tenant = known
+		} else {
+			tenants[e.tenant] = e.tenant
+		}
+		if int(e.lane) < len(q.lanes) {
+			q.lanes[e.lane].add(e, now)
+		}
+		q.next = e.id + 1
+		return nil
+	})
+	return q, fault("read the queue", err)
+}
+
+// Limits tells what the queue takes; see postrider.Queue.
+func (q *queue) Limits() postrider.QueueLimits {
+	return postrider.QueueLimits{MaxDelay: queueMaxDelay, Lease: q.db.options.QueueLease, MaxBytes: queueMaxBytes}
+}
+
+// Fits reports whether an item is within the size that the queue takes.
+func (q *queue) Fits(item *postrider.Item) bool { return len(encodeItem(item)) <= queueMaxBytes }
+
+func encodeItem(item *postrider.Item) []byte {
+	if item.Pack != nil {
+		return wire.AppendPack(nil, item.Pack)
+	}
+	return wire.AppendOutcomes(nil, item.Outcomes)
+}
+
+func weightOf(item *postrider.Item) int32 {
+	if item.Pack != nil {
+		return int32(max(len(item.Pack.Deliveries), 1))
+	}
+	return int32(max(len(item.Outcomes), 1))
+}
+
+func handBytes(item *postrider.Item) (n int64) {
+	if item.Pack == nil {
+		return int64(len(item.Outcomes)) * 512
+	}
+	var last *postrider.Event
+	for i := range item.Pack.Deliveries {
+		if e := item.Pack.Deliveries[i].Event; e != last {
+			n, last = n+int64(len(e.Payload.Bytes))+512, e
+		}
+	}
+	return n
+}
+
+// Put adds items; see postrider.Queue. They may be taken at once.
+func (q *queue) Put(ctx context.Context, items ...postrider.Item) (*postrider.Commit, error) {
+	if len(items) == 0 {
+		return postrider.Committed(), nil
+	}
+	return q.change(ctx, nil, items)
+}
+
+// Settle removes an item and adds what follows in one group; see postrider.Queue.
+func (q *queue) Settle(ctx context.Context, l *postrider.Lease, follow ...postrider.Item) (*postrider.Commit, error) {
+	return q.change(ctx, l.Engine.(*leased), follow)
+}
+
+// put is an item on its way into the file.
+type put struct {
+	*entry
+	body []byte
+}
+
+func (q *queue) prepare(items []postrider.Item) ([]put, int, error) {
+	puts, bytes := make([]put, len(items)), 0
+	now := q.db.clock()
+	for i := range items {
+		item := items[i]
+		if item.Delay < 0 || item.Delay > queueMaxDelay {
+			return nil, 0, postrider.Errorf(postrider.CodeInvalid, "a delay of %v is outside 0 to %v", item.Delay, queueMaxDelay)
+		}
+		body := encodeItem(&item)
+		if len(body) > queueMaxBytes {
+			return nil, 0, postrider.Errorf(postrider.CodeTooLarge, "an item has %d bytes encoded; the queue takes %d", len(body), queueMaxBytes)
+		}
+		e := &entry{due: now.Add(item.Delay).UnixMilli(), weight: weightOf(&item), lane: item.Lane, item: &item}
+		if item.Pack != nil {
+			e.tenant = item.Pack.Tenant
+		}
+		puts[i] = put{e, body}
+		bytes += len(body) + 64
+	}
+	return puts, bytes, nil
+}
+
+// change settles a lease, if there is one, and puts items, in one group.
+func (q *queue) change(ctx context.Context, l *leased, items []postrider.Item) (*postrider.Commit, error) {
+	puts, bytes, err := q.prepare(items)
+	if err != nil {
+		return nil, err
+	}
+	q.mu.Lock()
+	if q.stopped {
+		q.mu.Unlock()
+		return nil, postrider.Errorf(postrider.CodeUnavailable, "the queue is closed")
+	}
+	for _, p := range puts {
+		p.id = q.next
+		q.next++
+	}
+	q.mu.Unlock()
+	commit, err := q.db.writer.add(ctx, bytes+32, func(t *tx) error { return q.apply(t, l, puts) }, func() { q.undo(l, puts) })
+	if err != nil {
+		return nil, err
+	}
+	q.publish(l, puts, commit)
+	return commit, nil
+}
+
+// publish makes a change visible in memory.
+func (q *queue) publish(l *leased, puts []put, commit *postrider.Commit) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if l != nil {
+		q.endLease(l)
+		if l.state == stateWaiting && l.commit == commit {
+			l.state = stateSettled
+		}
+	}
+	now := q.db.clock().UnixMilli()
+	for _, p := range puts {
+		if p.state == stateSettled { // the group failed already
+			continue
+		}
+		p.commit = commit
+		if size := handBytes(p.item); q.held < heldItems && q.bytes+size <= heldBytes {
+			q.held, q.bytes = q.held+1, q.bytes+size
+		} else {
+			p.item = nil
+		}
+		q.lanes[p.lane].add(p.entry, now)
+	}
+}
+
+// apply writes a change. It runs on the writer.
+func (q *queue) apply(t *tx, l *leased, puts []put) error {
+	if l != nil && q.mustRemove(l) {
+		if err := t.exec("DELETE FROM queue WHERE id = ?", l.id); err != nil {
+			return err
+		}
+	}
+	for _, p := range puts {
+		if !q.mustWrite(p.entry) {
+			continue
+		}
+		if err := t.exec("INSERT INTO queue (id, lane, tenant, due, weight, body) VALUES (?, ?, ?, ?, ?, ?)",
+			p.id, int(p.lane), p.tenant, p.due, p.weight, p.body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (q *queue) mustRemove(l *leased) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if l.state != stateWritten {
+		return false
+	}
+	l.state, l.removed = stateSettled, true
+	return true
+}
+
+func (q *queue) mustWrite(e *entry) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if e.state != stateWaiting {
+		return false
+	}
+	e.state = stateWritten
+	return true
+}
+
+// undo takes back a change whose group was not committed: what was put is gone, what was settled comes again.
+func (q *queue) undo(l *leased, puts []put) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, p := range puts {
+		q.lanes[p.lane].remove(p.entry)
+		q.release(p.entry)
+		p.state = stateSettled
+	}
+	if l != nil && (l.removed || l.state == stateWritten) {
+		l.state, l.removed = stateWritten, false
+		q.lanes[l.lane].add(l.entry, q.db.clock().UnixMilli())
+	}
+}
+
+// release forgets the copy in memory.
+func (q *queue) release(e *entry) {
+	if e.item != nil {
+		q.held, q.bytes = q.held-1, q.bytes-handBytes(e.item)
+		e.item = nil
+	}
+}
+
+func (q *queue) endLease(l *leased) {
+	if l.element != nil {
+		q.leases.Remove(l.element)
+		l.element = nil
+	}
+}
+
+// Return makes an item due again; see postrider.Queue. After a crash it is due at once.
+func (q *queue) Return(_ context.Context, l *postrider.Lease, delay time.Duration) error {
+	le := l.Engine.(*leased)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if le.element == nil {
+		return nil
+	}
+	q.endLease(le)
+	now := q.db.clock()
+	le.due = now.Add(min(max(delay, 0), queueMaxDelay)).UnixMilli()
+	q.lanes[le.lane].add(le.entry, now.UnixMilli())
+	return nil
+}
+
+// Stats counts the lanes; see postrider.Queue.
+func (q *queue) Stats(context.Context) ([postrider.Lanes]postrider.LaneStats, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var all [postrider.Lanes]postrider.LaneStats
+	now := q.db.clock().UnixMilli()
+	for i, lane := range q.lanes {
+		lane.promote(now)
+		all[i] = postrider.LaneStats{Items: int64(lane.count), Delayed: int64(len(lane.delayed)), Oldest: lane.oldest(now)}
+	}
+	for el := q.leases.Front(); el != nil; el = el.Next() {
+		all[el.Value.(*leased).lane].Items++
+	}
+	return all, nil
+}
+
+// Close does nothing: the file is the DB's.
+func (q *queue) Close() error { return nil }
+
+func (q *queue) stop() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.stopped {
+		q.stopped = true
+		close(q.done)
+	}
+}
+
+var _ heap.Interface = (*delayHeap)(nil)

@@ -1,0 +1,210 @@
+package dispatch
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/steady"
+)
+
+const (
+	batchOutcomes  = 1000
+	batchesFlying  = 32   // that wait for their commits
+	waitingRecords = 4096 // outcomes that are not durable, beyond which nothing is taken
+	divertFor      = 5 * time.Second
+)
+
+// entry is an outcome to be recorded, and the delivery that it belongs to.
+type entry struct {
+	outcome postrider.Outcome
+	parcel  *parcel
+	follow  *follow
+}
+
+// recorder records outcomes in batches, and deals with their deliveries once they are durable. While the outcome log does
+// not take them they go to a lane of the queue; while that does not either, they are kept and nothing is taken.
+type recorder struct {
+	d      *Dispatcher
+	flying chan struct{}
+	kicked chan struct{}
+
+	mu      sync.Mutex
+	waiting []entry
+	closed  bool
+
+	open    atomic.Int64 // outcomes that are not durable
+	blocked atomic.Int64 // batches that neither the log nor the queue takes
+	until   atomic.Int64 // in nanoseconds since 1970: before, the outcome log is not asked
+}
+
+func newRecorder(d *Dispatcher) *recorder {
+	return &recorder{d: d, flying: make(chan struct{}, batchesFlying), kicked: make(chan struct{}, 1)}
+}
+
+// add takes an outcome. It does not block.
+func (r *recorder) add(e entry) {
+	r.open.Add(1)
+	r.mu.Lock()
+	r.waiting = append(r.waiting, e)
+	r.mu.Unlock()
+	r.kick()
+}
+
+func (r *recorder) kick() {
+	select {
+	case r.kicked <- struct{}{}:
+	default:
+	}
+}
+
+// close has run end once all is recorded.
+func (r *recorder) close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.kick()
+}
+
+// calm waits while outcomes cannot be recorded; false if ctx ended.
+func (r *recorder) calm(ctx context.Context) bool {
+	for r.blocked.Load() > 0 || r.open.Load() > waitingRecords {
+		if !steady.Sleep(ctx, steady.FirstPause) {
+			return false
+		}
+	}
+	return ctx.Err() == nil
+}
+
+// run records until close, or until ctx ends.
+func (r *recorder) run(ctx context.Context) {
+	var batches sync.WaitGroup
+	defer batches.Wait()
+	for {
+		<-r.kicked
+		for {
+			batch, closed := r.next()
+			if len(batch) == 0 {
+				if closed {
+					return
+				}
+				break
+			}
+			r.flying <- struct{}{}
+			outcomes := outcomesOf(batch)
+			commit, err := r.ask(ctx, outcomes)
+			batches.Go(func() {
+				defer func() { <-r.flying }()
+				r.finish(ctx, batch, outcomes, commit, err)
+			})
+		}
+	}
+}
+
+// next takes the next batch.
+func (r *recorder) next() (batch []entry, closed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := min(len(r.waiting), batchOutcomes)
+	batch, r.waiting = r.waiting[:n:n], r.waiting[n:]
+	if len(r.waiting) == 0 {
+		r.waiting = nil
+	}
+	return batch, r.closed
+}
+
+func outcomesOf(batch []entry) []postrider.Outcome {
+	outcomes := make([]postrider.Outcome, len(batch))
+	for i := range batch {
+		outcomes[i] = batch[i].outcome
+	}
+	return outcomes
+}
+
+// finish waits until a batch is durable, wherever, and deals with its deliveries.
+func (r *recorder) finish(ctx context.Context, batch []entry, outcomes []postrider.Outcome, commit *postrider.Commit, err error) {
+	if !r.durable(ctx, outcomes, commit, err) {
+		r.d.Logger.Error("outcomes are not recorded; their deliveries come again when their leases end", "outcomes", len(outcomes))
+		return
+	}
+	r.open.Add(-int64(len(batch)))
+	var ended []*parcel
+	for i := range batch {
+		if batch[i].parcel.done(batch[i].follow) {
+			ended = append(ended, batch[i].parcel)
+		}
+	}
+	r.d.settle(ctx, ended)
+}
+
+// durable tries the outcome log and the queue by turns until one has the outcomes; false if ctx ended.
+func (r *recorder) durable(ctx context.Context, outcomes []postrider.Outcome, commit *postrider.Commit, err error) bool {
+	var pause steady.Backoff
+	held := false
+	for {
+		if err == nil && commit != nil {
+			err = commit.Wait(ctx)
+		}
+		if err == nil && commit != nil || r.divert(ctx, outcomes, err) {
+			if held {
+				r.blocked.Add(-1)
+			}
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		if !held {
+			held = true
+			r.blocked.Add(1)
+		}
+		pause.After(ctx, r.d.Logger, "record of outcomes", err)
+		commit, err = r.ask(ctx, outcomes)
+	}
+}
+
+// ask has the outcome log record, unless it failed just now: then there is neither a Commit nor an error.
+func (r *recorder) ask(ctx context.Context, outcomes []postrider.Outcome) (*postrider.Commit, error) {
+	if r.d.Clock().UnixNano() < r.until.Load() {
+		return nil, nil
+	}
+	return r.d.Outcomes.Record(ctx, outcomes)
+}
+
+// divert puts outcomes into the queue, and reports whether they are durable there.
+func (r *recorder) divert(ctx context.Context, outcomes []postrider.Outcome, cause error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	if cause != nil {
+		r.until.Store(r.d.Clock().Add(divertFor).UnixNano())
+		r.d.metrics.failures.WithLabelValues("record").Inc()
+		r.d.Logger.Warn("the outcome log does not take outcomes; they go to the queue", "error", cause)
+	}
+	items := r.items(outcomes, nil)
+	commit, err := r.d.Queue.Put(ctx, items...)
+	if err == nil {
+		err = commit.Wait(ctx)
+	}
+	if err != nil {
+		r.until.Store(0) // the log is the other hope
+		r.d.metrics.failures.WithLabelValues("divert").Inc()
+		r.d.Logger.Debug("the queue does not take outcomes either", "error", err)
+		return false
+	}
+	r.d.metrics.diverted.Add(float64(len(outcomes)))
+	return true
+}
+
+// items makes items of outcomes that the queue takes.
+func (r *recorder) items(outcomes []postrider.Outcome, items []postrider.Item) []postrider.Item {
+	item := postrider.Item{Lane: postrider.LaneOutcomes, Outcomes: outcomes}
+	if n := len(outcomes) / 2; n > 0 && !r.d.Queue.Fits(&item) {
+		items = r.items(slices.Clip(outcomes[:n]), items)
+		return r.items(outcomes[n:], items)
+	}
+	return append(items, item)
+}

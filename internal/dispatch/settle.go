@@ -1,0 +1,114 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/steady"
+)
+
+// settle ends the leases of parcels that are dealt with, each together with all that follows. They are settled without
+// waiting in between, so that the queue can commit them together, and waited for then.
+func (d *Dispatcher) settle(ctx context.Context, parcels []*parcel) {
+	type landing struct {
+		commit *postrider.Commit
+		err    error
+	}
+	landings := make([]landing, len(parcels))
+	for i, p := range parcels {
+		landings[i].commit, landings[i].err = d.settleOne(ctx, p)
+	}
+	for i, l := range landings {
+		err := l.err
+		if err == nil {
+			err = l.commit.Wait(ctx)
+		}
+		if err != nil {
+			d.settleAgain(ctx, parcels[i], err)
+		}
+	}
+}
+
+func (d *Dispatcher) settleOne(ctx context.Context, p *parcel) (*postrider.Commit, error) {
+	if p.untouched() {
+		return postrider.Committed(), d.Queue.Return(ctx, p.lease, 0)
+	}
+	return d.Queue.Settle(ctx, p.lease, d.items(p)...)
+}
+
+// settleAgain tries until the lease has ended: then the pack comes again anyway.
+func (d *Dispatcher) settleAgain(ctx context.Context, p *parcel, err error) {
+	var pause steady.Backoff
+	for ctx.Err() == nil && d.Clock().Before(p.lease.Expires) {
+		d.metrics.failures.WithLabelValues("settle").Inc()
+		pause.After(ctx, d.Logger, "settle of a lease", err)
+		var commit *postrider.Commit
+		if commit, err = d.settleOne(ctx, p); err == nil {
+			err = commit.Wait(ctx)
+		}
+		if err == nil {
+			return
+		}
+	}
+	d.Logger.Error("a lease was not settled; its deliveries come again", "deliveries", max(len(p.back)+len(p.follow), 1), "error", err)
+}
+
+// bucket is what goes into one item together: deliveries of one target that are due within one second.
+type bucket struct {
+	lane   postrider.Lane
+	target int64
+	second int64
+}
+
+// items makes items of what follows a parcel.
+func (d *Dispatcher) items(p *parcel) []postrider.Item {
+	if len(p.follow)+len(p.back) == 0 {
+		return nil
+	}
+	now := d.Clock()
+	var items []postrider.Item
+	at := make(map[bucket]int)
+	for _, f := range p.follow {
+		b := bucket{f.lane, f.delivery.TargetID, dueSecond(f.delivery.Due)}
+		i, seen := at[b]
+		if !seen || f.single || len(items[i].Pack.Deliveries) >= postrider.MaxPackTargets {
+			i = len(items)
+			at[b] = i
+			items = append(items, postrider.Item{Lane: f.lane, Pack: &postrider.Pack{Tenant: p.lease.Pack.Tenant}})
+		}
+		items[i].Pack.Deliveries = append(items[i].Pack.Deliveries, f.delivery)
+		if f.lane == postrider.LaneRetry {
+			items[i].Delay = max(items[i].Delay, min(max(f.delivery.Due.Sub(now), 0), d.limits.MaxDelay))
+		}
+	}
+	if len(p.back) > 0 {
+		items = append(items, postrider.Item{Lane: p.lane, Pack: &postrider.Pack{Tenant: p.lease.Pack.Tenant, Deliveries: p.back}})
+	}
+	return d.fitting(items)
+}
+
+// dueSecond is the second at whose end a delivery is due.
+func dueSecond(due time.Time) int64 {
+	if due.IsZero() {
+		return 0
+	}
+	return due.Add(time.Second - 1).Unix()
+}
+
+// fitting halves items of several deliveries until the queue takes them.
+func (d *Dispatcher) fitting(items []postrider.Item) []postrider.Item {
+	var fit []postrider.Item
+	for _, item := range items {
+		n := len(item.Pack.Deliveries) / 2
+		if n == 0 || d.Queue.Fits(&item) {
+			fit = append(fit, item)
+			continue
+		}
+		one, two := item, item
+		one.Pack = &postrider.Pack{Tenant: item.Pack.Tenant, Deliveries: item.Pack.Deliveries[:n:n]}
+		two.Pack = &postrider.Pack{Tenant: item.Pack.Tenant, Deliveries: item.Pack.Deliveries[n:]}
+		fit = append(fit, d.fitting([]postrider.Item{one, two})...)
+	}
+	return fit
+}

@@ -59,11 +59,16 @@ func (s *slots) acquire(stop context.Context, c *claim) why {
 }
 
 // ask grants at once (no wait, whyNot), refuses, or makes the claim wait.
-func (s *slots) ask(c *claim) (time.Duration, why) {
+func (s *slots) ask(c *claim) (wait time.Duration, refused why) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked(c, now)
+	defer func() {
+		if refused != whyNot {
+			s.kick()
+		}
+	}()
 	c.target = s.target(c.targetID, c.limit, now)
 	if c.target.places >= c.target.limit || len(c.target.waiters) > 0 {
 		if !s.worthwhile(&c.target.pace, len(c.target.waiters), c.target.limit, now) {
@@ -80,11 +85,11 @@ func (s *slots) ask(c *claim) (time.Duration, why) {
 		s.grant(c)
 		return 0, whyNot
 	}
-	wait := patience
+	wait = patience
 	if c.total = lacks == whyTotal; c.total {
 		wait = c.longest
 	}
-	if s.waiting >= s.room0() || !c.total && !s.worthwhile(&c.tenant.pace, len(c.tenant.waiters), max(c.tenant.used, 1), now) {
+	if s.waiting >= s.inHand() || !c.total && !s.worthwhile(&c.tenant.pace, len(c.tenant.waiters), max(c.tenant.used, 1), now) {
 		return 0, lacks.or(whyTenant)
 	}
 	s.enter(c)
@@ -99,12 +104,12 @@ func (w why) or(other why) why {
 	return w
 }
 
-// room0 is how many may wait in hand.
-func (s *slots) room0() int { return max(s.total, postrider.MaxPackTargets) }
+// inHand is how many may wait in hand.
+func (s *slots) inHand() int { return max(s.total, postrider.MaxPackTargets) }
 
 // worthwhile reports whether the slot after n others is likely to come free within patience.
 func (s *slots) worthwhile(p *pace, n, of int, now time.Time) bool {
-	return s.waiting < s.room0() && time.Duration(n+1)*p.interval(of, now) <= patience
+	return s.waiting < s.inHand() && time.Duration(n+1)*p.interval(of, now) <= patience
 }
 
 // lacks says what hinders a tenant from starting one attempt more.
@@ -143,6 +148,11 @@ func (s *slots) serve(t *targetUse) {
 		t.waiters = t.waiters[1:]
 		s.place(c)
 	}
+	s.serveTenants()
+}
+
+// serveTenants gives free slots to the tenants that wait, in turn.
+func (s *slots) serveTenants() {
 	for i := 0; i < len(s.ring) && s.used < s.total; {
 		tenant := s.ring[i]
 		if s.lacks(tenant) != whyNot {

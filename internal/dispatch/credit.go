@@ -39,8 +39,8 @@ func (s *slots) idle(lane postrider.Lane, now time.Time) bool {
 	return !since.IsZero() && now.Sub(since) >= idleTake
 }
 
-// credit is how many deliveries a lane may take now. It is a probe if nobody known may start any: of tenants that were not
-// seen lately some may wait.
+// credit is how many deliveries a lane may take now. It is a probe if nobody known may start any, or the last take brought
+// nothing that may start: something of others may wait behind.
 func (s *slots) credit(lane postrider.Lane, now time.Time) (n int, probe bool) {
 	free := s.total - s.used - s.pending - s.queued
 	bulk := &s.lanes[postrider.LaneBulk]
@@ -54,12 +54,17 @@ func (s *slots) credit(lane postrider.Lane, now time.Time) (n int, probe bool) {
 	if free <= 0 {
 		return 0, false
 	}
-	if room, known := s.startable(free); !known {
+	least := min(free, max(s.total/probePart, 1))
+	room, known := s.startable(free)
+	switch {
+	case s.lanes[lane].gap > 0:
+		return least, true
+	case !known:
 		return free, false
-	} else if room > 0 {
+	case room > 0:
 		return room, false
 	}
-	return min(free, max(s.total/probePart, 1)), true
+	return least, true
 }
 
 // startable is how many attempts the tenants seen lately may start, at most enough; false if none was seen. A take brings
@@ -67,6 +72,9 @@ func (s *slots) credit(lane postrider.Lane, now time.Time) (n int, probe bool) {
 func (s *slots) startable(enough int) (int, bool) {
 	least, looked := 0, 0
 	for _, t := range s.tenants {
+		if !t.active {
+			continue
+		}
 		if looked++; looked > s.total {
 			break
 		}
@@ -150,10 +158,11 @@ func (s *slots) asked(c *claim, now time.Time) {
 
 // unclaimed ends the time as pending of a claim that will not ask, or not soon.
 func (s *slots) unclaimed(c *claim) {
+	if !c.pending { // only its own goroutine changes it
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.pending {
-		s.asked(c, time.Now())
-		s.kick()
-	}
+	s.asked(c, time.Now())
+	s.kick()
 }

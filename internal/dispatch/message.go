@@ -68,6 +68,8 @@ func messageHeaders(x *material, d *postrider.Delivery, body []byte, at time.Tim
 	}
 	// Sent as no header, this tells the transport that the request may be sent again when a reused connection turns out to
 	// be dead before the response began: receivers know repeated messages by their id.
-	h["Idempotency-Key"] = nil
+	if _, own := h["Idempotency-Key"]; !own {
+		h["Idempotency-Key"] = nil
+	}
 	return h
 }

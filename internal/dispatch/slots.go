@@ -26,6 +26,7 @@ type slots struct {
 	pending int // deliveries taken that have not asked for a slot
 	waiting int // deliveries in hand that wait for any kind of slot
 	queued  int // of them, those that wait because all slots are used
+	active  int // tenants that use something, or were seen lately
 	lanes   [postrider.Lanes]laneUse
 	tenants map[string]*tenantUse
 	targets map[int64]*targetUse
@@ -37,6 +38,7 @@ type tenantUse struct {
 	pace
 	used    int
 	pending int
+	active  bool
 	seen    time.Time
 	waiters []*claim
 }
@@ -59,7 +61,7 @@ func newSlots(total int, gauge prometheus.Gauge) *slots {
 }
 
 // fair is a tenant's fair share, at least 1.
-func (s *slots) fair() int { return max(s.total/max(len(s.tenants), 2), 1) }
+func (s *slots) fair() int { return max(s.total/max(s.active, 2), 1) }
 
 // room is how many more attempts of a tenant may start now.
 func (s *slots) room(t *tenantUse) int {
@@ -74,6 +76,10 @@ func (s *slots) tenant(name string, now time.Time) *tenantUse {
 		s.tenants[name] = t
 	}
 	t.seen = now
+	if !t.active {
+		t.active = true
+		s.active++
+	}
 	return t
 }
 
@@ -113,12 +119,13 @@ func (s *slots) release(c *claim, took time.Duration) {
 
 // grant takes the slot of a claim that has its target's place.
 func (s *slots) grant(c *claim) {
+	now := time.Now()
 	s.used++
 	s.lanes[c.lane].used++
 	s.gauge.Inc()
 	c.tenant.used++
-	c.tenant.began(c.tenant.used, time.Now())
-	c.target.began(c.target.places, time.Now())
+	c.tenant.began(c.tenant.used, now)
+	c.target.began(c.target.places, now)
 }
 
 // idle is how long a tenant counts as active, and a target's pace is known, after it was seen last.
@@ -133,7 +140,14 @@ func (s *slots) sweep() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, t := range s.tenants {
-		if t.used+t.pending+len(t.waiters) == 0 && now.Sub(t.seen) > tenantIdle && !t.next.After(now) {
+		if t.used+t.pending+len(t.waiters) > 0 || now.Sub(t.seen) <= tenantIdle {
+			continue
+		}
+		if t.active {
+			t.active = false
+			s.active--
+		}
+		if !t.next.After(now) {
 			delete(s.tenants, name)
 		}
 	}
@@ -142,5 +156,6 @@ func (s *slots) sweep() {
 			delete(s.targets, id)
 		}
 	}
+	s.serveTenants() // shares may have grown
 	s.kick()
 }

@@ -1,0 +1,116 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postrider/postrider"
+)
+
+// eventReader is a postrider.EventReader.
+type eventReader struct {
+	log    *EventLog
+	member *member
+
+	mu    sync.Mutex
+	marks map[*postrider.EventBatch]*item // returned by Next, not committed yet
+}
+
+// Reader joins the group; see postrider.EventLog.
+func (l *EventLog) Reader(_ context.Context) (postrider.EventReader, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, errClosed()
+	}
+	opts, err := l.at.options(l.metrics)
+	if err != nil {
+		return nil, err
+	}
+	r := &eventReader{log: l, marks: make(map[*postrider.EventBatch]*item)}
+	r.member, err = join(opts, l.at.group, l.at.latest, memberOptions{topic: l.at.topic, buffer: l.buffer, revokeWait: l.revokeWait,
+		log: l.log, metrics: l.metrics, decode: l.decodeRecords})
+	if err != nil {
+		return nil, err
+	}
+	l.readers[r.member] = struct{}{}
+	return r, nil
+}
+
+// decodeRecords makes a batch of records. What can't be an event is in the dead-letter topic when it returns.
+func (l *EventLog) decodeRecords(ctx context.Context, p *part, records []*kgo.Record, g *gap) (any, error) {
+	b := &postrider.EventBatch{Partition: partitionName(p.number), Lost: p.lost, End: placeOf(records[len(records)-1]).position()}
+	if g != nil {
+		b.Gap = &postrider.Gap{From: place{partition: p.number, offset: g.from}.position(), To: placeOf(records[0]).position(), Count: g.count}
+	}
+	var dead []deadLetter
+	for _, r := range records {
+		e, err := l.eventOf(ctx, r)
+		var refused *refusal
+		switch {
+		case errors.As(err, &refused):
+			dead = append(dead, deadLetter{record: r, why: refused})
+		case err != nil:
+			return nil, err
+		default:
+			b.Events = append(b.Events, e)
+		}
+	}
+	if err := l.bury(ctx, dead); err != nil {
+		return nil, err
+	}
+	if len(b.Events) == 0 && b.Gap == nil {
+		return nil, nil
+	}
+	return b, nil
+}
+
+// Next returns the next events; see postrider.EventReader.
+func (r *eventReader) Next(ctx context.Context) (*postrider.EventBatch, error) {
+	i, err := r.member.next(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b := i.value.(*postrider.EventBatch)
+	r.mu.Lock()
+	r.marks[b] = i
+	r.mu.Unlock()
+	return b, nil
+}
+
+// Commit moves the offset; see postrider.EventReader.
+func (r *eventReader) Commit(b *postrider.EventBatch) {
+	r.mu.Lock()
+	i := r.marks[b]
+	delete(r.marks, b)
+	r.forget()
+	r.mu.Unlock()
+	if i != nil {
+		i.part.advance(i.mark)
+	}
+}
+
+// forget drops what lost partitions have left, once there is much.
+func (r *eventReader) forget() {
+	if len(r.marks) < 1024 {
+		return
+	}
+	for b, i := range r.marks {
+		select {
+		case <-i.part.lost:
+			delete(r.marks, b)
+		default:
+		}
+	}
+}
+
+// Close makes the offsets durable and leaves the group.
+func (r *eventReader) Close() error {
+	r.log.mu.Lock()
+	delete(r.log.readers, r.member)
+	r.log.mu.Unlock()
+	return r.member.close()
+}

@@ -1,0 +1,188 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/postrider/postrider"
+)
+
+const (
+	bodyTime = 30 * time.Second // for a body, and
+	bodyRate = 64 << 10         // bytes in each second more
+	appendIn = 30 * time.Second // for the log to take events
+)
+
+// eventID is an event's id, as the answer to its publication.
+type eventID struct {
+	ID string `json:"id"`
+}
+
+// eventView is an event as it is shown.
+type eventView struct {
+	ID         string         `json:"id"`
+	EventType  string         `json:"eventType"`
+	Tenant     string         `json:"tenant"`
+	AcceptedAt string         `json:"acceptedAt"`
+	Size       int64          `json:"size" doc:"of the payload, in bytes"`
+	Position   string         `json:"position" doc:"in the events log; opaque"`
+	Deliveries []deliveryView `json:"deliveries" doc:"the newest, at most 200"`
+	Next       string         `json:"next,omitempty" doc:"of GET /webhooks/deliveries?eventId="`
+}
+
+func newEventID() string { return "evt_" + uuid.Must(uuid.NewV7()).String() }
+
+// publish takes one event: the body is the payload.
+func publish(c *call) error {
+	event, err := c.eventHead()
+	if err != nil {
+		return err
+	}
+	body, release, err := c.readPayload(c.api.MaxPayload)
+	if err != nil {
+		return err
+	}
+	defer release()
+	event.Payload = postrider.Payload{Size: int64(len(body)), Bytes: body}
+	if err := c.append([]*postrider.Event{event}); err != nil {
+		return err
+	}
+	return c.answer(http.StatusAccepted, eventID{event.ID})
+}
+
+// eventHead reads what stands in the request's head.
+func (c *call) eventHead() (*postrider.Event, error) {
+	var faults postrider.Faults
+	c.known(&faults)
+	h := c.r.Header
+	e := &postrider.Event{Tenant: c.tenant, ID: h.Get("Postrider-Event-Id"), Type: h.Get("Postrider-Event-Type"), ContentType: h.Get("Content-Type"),
+		Trace: postrider.Traceparent(h.Get("Traceparent"))}
+	switch asked := c.r.URL.Query().Get("type"); {
+	case e.Type == "" && asked == "":
+		faults.Addf("Postrider-Event-Type", "is missing: give the event's type there or in ?type=")
+	case e.Type != "" && asked != "" && e.Type != asked:
+		faults.Addf("type", "differs from the header Postrider-Event-Type")
+	case e.Type == "":
+		e.Type = asked
+	}
+	if e.Type != "" {
+		faults.Add("eventType", postrider.CheckPublishedType(e.Type))
+	}
+	if _, given := h["Postrider-Event-Id"]; given {
+		faults.Add("id", postrider.CheckEventID(e.ID))
+	} else {
+		e.ID = newEventID()
+	}
+	faults.Add("contentType", postrider.CheckContentType(e.ContentType))
+	return e, faults.Err()
+}
+
+// readPayload reads a body of at most limit bytes within the memory budget. The function gives the budget back.
+func (c *call) readPayload(limit int64) ([]byte, func(), error) {
+	if c.r.ContentLength > limit {
+		c.api.metrics.refused.WithLabelValues("too_large").Inc()
+		return nil, nil, postrider.Errorf(postrider.CodeTooLarge, "the body has %d bytes; at most %d are taken", c.r.ContentLength, limit)
+	}
+	held := c.r.ContentLength
+	if held < 0 { // it is not told: what it may be is held
+		held = limit
+	}
+	if !c.api.Budget.TryAcquire(c.tenant, held) {
+		c.api.metrics.refused.WithLabelValues("memory").Inc()
+		return nil, nil, &postrider.Error{Code: postrider.CodeUnavailable, Message: "too much is being received at the moment", RetryAfter: time.Second}
+	}
+	release := func() { c.api.Budget.Release(c.tenant, held) }
+	body, err := c.readWithin(limit)
+	if err != nil {
+		release()
+		return nil, nil, err
+	}
+	return body, release, nil
+}
+
+// readWithin reads a body, which must come at a fair rate: a client that trickles must not hold memory.
+func (c *call) readWithin(limit int64) ([]byte, error) {
+	deadline := bodyTime + time.Duration(max(c.r.ContentLength, 0)/bodyRate)*time.Second
+	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(deadline)) // not every writer has one
+	reader := http.MaxBytesReader(c.w, c.r.Body, limit)
+	if n := c.r.ContentLength; n >= 0 {
+		body := make([]byte, n)
+		if _, err := io.ReadFull(reader, body); err != nil {
+			return nil, bodyError(err, limit)
+		}
+		return body, nil
+	}
+	body, err := io.ReadAll(reader)
+	if err != nil {
+		return nil, bodyError(err, limit)
+	}
+	return body, nil
+}
+
+// append puts events into the log and waits until they are durable.
+func (c *call) append(events []*postrider.Event) error {
+	ctx, cancel := context.WithTimeout(c.r.Context(), appendIn)
+	defer cancel()
+	commit, err := c.api.Events.Append(ctx, events)
+	if err == nil {
+		err = commit.Wait(ctx)
+	}
+	if err != nil {
+		c.api.metrics.refused.WithLabelValues("log").Inc()
+		if ctx.Err() != nil && c.r.Context().Err() == nil {
+			return &postrider.Error{Code: postrider.CodeUnavailable, Message: "the events log did not answer in time", RetryAfter: time.Second, Err: err}
+		}
+		return err
+	}
+	c.api.metrics.accepted.Add(float64(len(events)))
+	for _, e := range events {
+		c.api.metrics.bytes.Add(float64(e.Payload.Size))
+	}
+	return nil
+}
+
+// getEvent shows an event and its newest deliveries. Before its fan-out is recorded, it is found in the log, if that can.
+func getEvent(c *call) error {
+	ctx, id := c.r.Context(), c.params["id"]
+	if postrider.CheckEventID(id) != nil {
+		return postrider.Errorf(postrider.CodeNotFound, "there is no such event")
+	}
+	var head postrider.EventHead
+	record, err := c.api.Database.EventRecord(ctx, c.tenant, id)
+	if err == nil {
+		head = record.EventHead
+	}
+	if finder, ok := c.api.Events.(postrider.EventFinder); ok && (err == nil || postrider.CodeOf(err) == postrider.CodeNotFound) {
+		newest, found := finder.Find(ctx, c.tenant, id)
+		if found == nil && (err != nil || newest.AcceptedAt.After(head.AcceptedAt)) {
+			head, err = newest.Head(), nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	v := eventView{ID: head.ID, EventType: head.Type, Tenant: c.tenant, AcceptedAt: stamp(head.AcceptedAt), Size: head.Size, Position: string(head.Position)}
+	records, next, err := c.api.Database.Deliveries(ctx, c.tenant, postrider.DeliveryQuery{Page: postrider.Page{Limit: postrider.MaxPageLimit}, EventID: id})
+	if err != nil {
+		return err
+	}
+	v.Deliveries, v.Next = viewDeliveries(records), next
+	return c.answer(http.StatusOK, v)
+}
+
+// store puts an event's payload into the payload store and refers to it.
+func (c *call) store(ctx context.Context, e *postrider.Event) error {
+	sum := sha256.Sum256([]byte(e.Tenant + "\x00" + e.ID + "\x00" + string(e.Position)))
+	key := e.Tenant + "/" + c.api.Clock().UTC().Format("2006-01-02") + "/" + hex.EncodeToString(sum[:16])
+	if err := c.api.Payloads.Put(ctx, key, e.Payload.Bytes); err != nil {
+		return err
+	}
+	e.Payload = postrider.Payload{Size: e.Payload.Size, Key: key}
+	return nil
+}

@@ -1,0 +1,195 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"sort"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/postrider/postrider"
+)
+
+const maxEntityBody = 1 << 20
+
+// object is a JSON object whose members were not read yet. A member may be there once.
+type object map[string]json.RawMessage
+
+// readObject reads the body as one JSON object. An empty body is an object without members, if that is allowed.
+func (c *call) readObject(types []string, mayBeEmpty bool) (object, error) {
+	if err := c.checkMedia(types, mayBeEmpty); err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxEntityBody))
+	if err != nil {
+		return nil, bodyError(err, maxEntityBody)
+	}
+	if len(bytes.TrimSpace(body)) == 0 && mayBeEmpty {
+		return object{}, nil
+	}
+	return parseObject(body)
+}
+
+func (c *call) checkMedia(types []string, mayBeEmpty bool) error {
+	header := c.r.Header.Get("Content-Type")
+	if header == "" && (mayBeEmpty || len(types) > 0) { // curl without -H and the like: it is JSON or it fails to parse
+		return nil
+	}
+	media, _, err := mime.ParseMediaType(header)
+	if err == nil && media == "application/x-www-form-urlencoded" { // what curl -d says of anything
+		return nil
+	}
+	for _, t := range types {
+		if err == nil && media == t {
+			return nil
+		}
+	}
+	return &statusError{http.StatusUnsupportedMediaType, "the body must be " + strings.Join(types, " or ")}
+}
+
+// bodyError makes an error of one that came while a body was read.
+func bodyError(err error, limit int64) error {
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return postrider.Errorf(postrider.CodeTooLarge, "the body is over %d bytes", limit)
+	}
+	return postrider.Errorf(postrider.CodeMalformed, "the body broke off")
+}
+
+func parseObject(raw []byte) (object, error) {
+	if !utf8.Valid(raw) {
+		return nil, postrider.Errorf(postrider.CodeMalformed, "the body is not UTF-8")
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	start, err := d.Token()
+	if err != nil {
+		return nil, malformed(err)
+	}
+	if start != json.Delim('{') {
+		if !json.Valid(raw) {
+			return nil, postrider.Errorf(postrider.CodeMalformed, "the body is not JSON")
+		}
+		return nil, &postrider.Error{Code: postrider.CodeInvalid, Message: "the body must be a JSON object"}
+	}
+	o := object{}
+	var faults postrider.Faults
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil, malformed(err)
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil, malformed(err)
+		}
+		key := name.(string) //nolint:errcheck,forcetypeassert // a member's name is a string, or Token fails
+		if _, twice := o[key]; twice {
+			faults.Addf(key, "is there twice")
+		}
+		o[key] = value
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, malformed(err)
+	}
+	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // Decoder returns it bare
+		return nil, postrider.Errorf(postrider.CodeMalformed, "there is something after the JSON object")
+	}
+	return o, faults.Err()
+}
+
+func malformed(err error) error {
+	if err == io.EOF { //nolint:errorlint // Decoder returns it bare
+		return postrider.Errorf(postrider.CodeMalformed, "the body is empty or breaks off: a JSON object is needed")
+	}
+	return postrider.Errorf(postrider.CodeMalformed, "the body is not JSON: %s", err.Error())
+}
+
+// member reads one member of an object. null is told by ok.
+type member func(raw json.RawMessage, null bool) error
+
+// read gives each member to its reader. Unknown members are faults, by name.
+func (o object) read(prefix string, faults *postrider.Faults, members map[string]member) {
+	names := make([]string, 0, len(o))
+	for name := range o {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		read, known := members[name]
+		if !known {
+			faults.Addf(prefix+name, "is not known here")
+			continue
+		}
+		raw := o[name]
+		faults.Add(prefix+name, read(raw, string(raw) == "null"))
+	}
+}
+
+// text reads a string; null makes it empty.
+func text(dest *string) member {
+	return func(raw json.RawMessage, null bool) error {
+		if null {
+			*dest = ""
+			return nil
+		}
+		return typed(raw, dest, "a string")
+	}
+}
+
+func typed(raw json.RawMessage, dest any, want string) error {
+	if err := json.Unmarshal(raw, dest); err != nil {
+		return fmt.Errorf("must be %s", want)
+	}
+	return nil
+}
+
+// required refuses null.
+func required(m member) member {
+	return func(raw json.RawMessage, null bool) error {
+		if null {
+			return fmt.Errorf("must not be null")
+		}
+		return m(raw, null)
+	}
+}
+
+// duration reads a Go duration; null makes it zero.
+func duration(dest *time.Duration) member {
+	return func(raw json.RawMessage, null bool) error {
+		if null {
+			*dest = 0
+			return nil
+		}
+		var s string
+		if err := json.Unmarshal(raw, &s); err != nil {
+			return fmt.Errorf(`must be a duration in quotes, such as "10s" or "4h"`)
+		}
+		d, err := time.ParseDuration(s)
+		if err != nil || d <= 0 {
+			return fmt.Errorf(`%q is no duration: use one such as "10s" or "4h"`, s)
+		}
+		*dest = d
+		return nil
+	}
+}
+
+// readOnly accepts a member that says what is so anyway.
+func readOnly(current any) member {
+	return func(raw json.RawMessage, _ bool) error {
+		want, err := json.Marshal(current)
+		if err != nil {
+			return err
+		}
+		var a, b any
+		if json.Unmarshal(raw, &a) != nil || json.Unmarshal(want, &b) != nil || fmt.Sprint(a) != fmt.Sprint(b) {
+			return fmt.Errorf("is read-only")
+		}
+		return nil
+	}
+}

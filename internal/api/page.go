@@ -1,0 +1,106 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/postrider/postrider"
+)
+
+var pageParameters = []parameter{
+	{"limit", "1 to 200; 50 if it is left out", "integer"},
+	{"after", "the next of the page before", "string"},
+}
+
+// list is a page of a list.
+type list[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty" doc:"the ?after= of the next page; absent on the last one"`
+}
+
+// page reads the parameters of a page.
+func (c *call) page(faults *postrider.Faults) postrider.Page {
+	q := c.r.URL.Query()
+	p := postrider.Page{Limit: postrider.DefaultPageLimit, After: q.Get("after")}
+	if s, given := q["limit"]; given {
+		n, err := strconv.Atoi(s[0])
+		if err != nil || n < 1 || n > postrider.MaxPageLimit {
+			faults.Addf("limit", "must be a number from 1 to %d", postrider.MaxPageLimit)
+		}
+		p.Limit = n
+	}
+	return p
+}
+
+// known refuses query parameters that the route does not have.
+func (c *call) known(faults *postrider.Faults) {
+	for name := range c.r.URL.Query() {
+		found := false
+		for _, p := range c.route.query {
+			found = found || p.name == name
+		}
+		if !found {
+			faults.Addf(name, "is no query parameter here")
+		}
+	}
+}
+
+// flag reads a boolean parameter.
+func (c *call) flag(name string, faults *postrider.Faults) bool {
+	s := c.r.URL.Query().Get(name)
+	if s == "" {
+		return false
+	}
+	b, err := strconv.ParseBool(s)
+	if err != nil {
+		faults.Addf(name, "must be true or false")
+	}
+	return b
+}
+
+// listEntities answers with a page of entities.
+func listEntities[T, V any](c *call, load func(p postrider.Page) ([]*T, string, error), view func(*T) V) error {
+	var faults postrider.Faults
+	c.known(&faults)
+	p := c.page(&faults)
+	if err := faults.Err(); err != nil {
+		return err
+	}
+	items, next, err := load(p)
+	if err != nil {
+		return err
+	}
+	out := list[V]{Items: make([]V, 0, len(items)), Next: next}
+	for _, item := range items {
+		out.Items = append(out.Items, view(item))
+	}
+	return c.answer(http.StatusOK, out)
+}
+
+// etag shows the version of an entity.
+func (c *call) etag(version uint64) {
+	c.w.Header().Set("ETag", `"`+strconv.FormatUint(version, 10)+`"`)
+}
+
+// match reads If-Match: 0 if any version will do.
+func (c *call) match() (uint64, error) {
+	header := c.r.Header.Get("If-Match")
+	if header == "" || header == "*" {
+		return 0, nil
+	}
+	if len(header) > 2 && header[0] == '"' && header[len(header)-1] == '"' {
+		if version, err := strconv.ParseUint(header[1:len(header)-1], 10, 63); err == nil && version > 0 {
+			return version, nil
+		}
+	}
+	return 0, postrider.Errorf(postrider.CodePrecondition, "If-Match is not the ETag of what is there")
+}
+
+// stamp writes a time as the API shows it.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+var (
+	jsonMedia  = []string{"application/json"}
+	patchMedia = []string{"application/merge-patch+json", "application/json"}
+)

@@ -11,6 +11,7 @@ import (
 // result is what became of a delivery in hand: given back, or an outcome, or what follows, or both.
 type result struct {
 	back    bool
+	lapsed  bool // with back: because the lease ends too soon
 	outcome *postrider.Outcome
 	follow  *follow
 }
@@ -22,7 +23,7 @@ func (d *Dispatcher) deliver(j *job) {
 	switch {
 	case r.back:
 		d.metrics.returned.Inc()
-		if j.giveBack(j.delivery) {
+		if j.giveBack(j.delivery, r.lapsed) {
 			d.settle(j.life.rest, []*parcel{j.parcel})
 		}
 	case r.outcome != nil:
@@ -78,8 +79,11 @@ func (d *Dispatcher) handle(j *job) result {
 
 // mayBegin returns what ends a delivery before its attempt, or nil. The target is as the cache has it now.
 func (d *Dispatcher) mayBegin(j *job) *result {
-	if j.life.stop.Err() != nil || !j.outlasts(d.Clock(), d.Timeout) {
+	if j.life.stop.Err() != nil {
 		return &result{back: true}
+	}
+	if !j.outlasts(d.Clock(), d.Timeout) {
+		return &result{back: true, lapsed: true}
 	}
 	return d.judge(j)
 }
@@ -96,9 +100,6 @@ func (d *Dispatcher) send(j *job, body []byte) result {
 func (d *Dispatcher) inSlot(j *job, body []byte) (ans answer, r *result) {
 	begin := time.Now()
 	defer func() { d.slots.release(&j.claim, time.Since(begin)) }()
-	if j.life.stop.Err() != nil { // not even when the slot was there at once: a stop begins nothing
-		return ans, &result{back: true}
-	}
 	if r := d.mayBegin(j); r != nil { // there may have been a wait since
 		return ans, r
 	}

@@ -14,8 +14,9 @@ type parcel struct {
 	lease *postrider.Lease
 
 	mu     sync.Mutex
-	left   int // deliveries that are not dealt with
-	back   []postrider.Delivery
+	left   int                  // deliveries that are not dealt with
+	back   []postrider.Delivery // were not begun
+	lapsed bool                 // some of them because the lease ends too soon: the pack is put anew, since one that comes again is suspect
 	follow []follow
 	events map[*postrider.Event]*postrider.Event // of the pack, as what waits refers to them
 }
@@ -60,16 +61,17 @@ func (p *parcel) done(f *follow) bool {
 }
 
 // giveBack deals with a delivery that was not begun; it reports whether it was the last.
-func (p *parcel) giveBack(delivery postrider.Delivery) bool {
+func (p *parcel) giveBack(delivery postrider.Delivery, lapsed bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.lapsed = p.lapsed || lapsed
 	p.back = append(p.back, delivery)
 	p.left--
 	return p.left == 0
 }
 
-// untouched reports whether all of a parcel was given back.
-func (p *parcel) untouched() bool {
+// unbegun reports whether all of a parcel was given back.
+func (p *parcel) unbegun() bool {
 	return p.lease.Pack != nil && len(p.back) > 0 && len(p.back) == len(p.lease.Pack.Deliveries)
 }
 

@@ -8,6 +8,9 @@ import (
 	"github.com/postrider/postrider/internal/steady"
 )
 
+// lapsedDelay is the pause before a pack comes again whose lease was too short for it.
+const lapsedDelay = time.Second
+
 // settle ends the leases of parcels that are dealt with, each together with all that follows. They are settled without
 // waiting in between, so that the queue can commit them together, and waited for then.
 func (d *Dispatcher) settle(ctx context.Context, parcels []*parcel) {
@@ -31,7 +34,10 @@ func (d *Dispatcher) settle(ctx context.Context, parcels []*parcel) {
 }
 
 func (d *Dispatcher) settleOne(ctx context.Context, p *parcel) (*postrider.Commit, error) {
-	if p.untouched() {
+	switch {
+	case p.unbegun() && !d.Clock().Before(p.lease.Expires):
+		return postrider.Committed(), nil // the pack is another's, or comes again by itself
+	case p.unbegun() && !p.lapsed:
 		return postrider.Committed(), d.Queue.Return(ctx, p.lease, 0)
 	}
 	return d.Queue.Settle(ctx, p.lease, d.items(p)...)
@@ -83,7 +89,11 @@ func (d *Dispatcher) items(p *parcel) []postrider.Item {
 		}
 	}
 	if len(p.back) > 0 {
-		items = append(items, postrider.Item{Lane: p.lane, Pack: &postrider.Pack{Tenant: p.lease.Pack.Tenant, Deliveries: p.back}})
+		item := postrider.Item{Lane: p.lane, Pack: &postrider.Pack{Tenant: p.lease.Pack.Tenant, Deliveries: p.back}}
+		if p.lapsed {
+			item.Delay = lapsedDelay
+		}
+		items = append(items, item)
 	}
 	return d.fitting(items)
 }

@@ -47,6 +47,7 @@ func (d *Dispatcher) take(stop context.Context, l *life, lane postrider.Lane) er
 		switch {
 		case err == nil:
 			pause.Reset()
+			d.recorder.calm(stop) // what a take brings that began before is not sent either
 			for _, lease := range leases {
 				d.begin(l, lane, lease)
 			}

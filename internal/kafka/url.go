@@ -122,7 +122,7 @@ func (l *location) parseTopics(field string, q url.Values, faults *postrider.Fau
 	if l.dead == "" {
 		l.dead = l.topic + "-dead"
 	}
-	if !topicRE.MatchString(l.dead) || l.dead == l.topic {
+	if named := q.Get("dead") != ""; named && !topicRE.MatchString(l.dead) || l.dead == l.topic {
 		faults.Addf(field, "dead=%s: use another topic, of A-Z a-z 0-9 . _ -", l.dead)
 	}
 	switch q.Get("start") {

@@ -1,0 +1,35 @@
+package kafka
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/postrider/postrider"
+)
+
+func TestSASL(t *testing.T) {
+	t.Parallel()
+	for method, sasl := range map[string]string{"PLAIN": saslPlain, "SCRAM-SHA-256": saslSHA256, "SCRAM-SHA-512": saslSHA512} {
+		t.Run(sasl, func(t *testing.T) {
+			t.Parallel()
+			_, url := cluster(t, kfake.EnableSASL(), kfake.Superuser(method, "ann", "hush"))
+			file := func(password string) string {
+				path := filepath.Join(t.TempDir(), "password")
+				if err := os.WriteFile(path, []byte(password+"\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return path
+			}
+			url = strings.Replace(url, "kafka://", "kafka://ann@", 1) + "events?sasl=" + sasl + "&password-file="
+			add(t, openEvents(t, url+file("hush")), event("a", "x"))
+			_, err := OpenEvents(within(t), EventOptions{URL: url + file("wrong"), MaxPayload: 1 << 20})
+			if postrider.CodeOf(err) != postrider.CodeUnavailable || strings.Contains(err.Error(), "wrong") {
+				t.Errorf("a wrong password: %v", err)
+			}
+		})
+	}
+}

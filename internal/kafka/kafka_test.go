@@ -117,9 +117,8 @@ func raw(t *testing.T, url string, records ...*kgo.Record) {
 	}
 }
 
-func TestEventsComeBackAsTheyWere(t *testing.T) {
-	t.Parallel()
-	_, url := cluster(t)
+func eventsComeBackAsTheyWere(t *testing.T, url string) {
+	t.Helper()
 	l := openEvents(t, url+"events")
 	sent := numbered(500)
 	sent[0].ContentType, sent[0].Payload.Bytes = "text/plain", []byte{0, 0xff, 0xfe}
@@ -141,9 +140,8 @@ func TestEventsComeBackAsTheyWere(t *testing.T) {
 	}
 }
 
-func TestWhatIsCommittedIsNotReadAgain(t *testing.T) {
-	t.Parallel()
-	_, url := cluster(t)
+func whatIsCommittedIsNotReadAgain(t *testing.T, url string) {
+	t.Helper()
 	l := openEvents(t, url+"events")
 	add(t, l, numbered(50)...)
 	first := reader(t, l)
@@ -249,9 +247,8 @@ func TestGapIsExplicit(t *testing.T) {
 	}
 }
 
-func TestTooLargeIsRefusedWhole(t *testing.T) {
-	t.Parallel()
-	_, url := cluster(t)
+func tooLargeIsRefusedWhole(t *testing.T, url string) {
+	t.Helper()
 	l := openEvents(t, url+"events")
 	limit := l.Limits().MaxBytes
 	_, err := l.Append(within(t), []*postrider.Event{event("a", "x"), event("b", strings.Repeat("x", int(limit)+1))})
@@ -265,9 +262,8 @@ func TestTooLargeIsRefusedWhole(t *testing.T) {
 	}
 }
 
-func TestPartitionsMoveWithoutLoss(t *testing.T) {
-	t.Parallel()
-	_, url := cluster(t)
+func partitionsMoveWithoutLoss(t *testing.T, url string) {
+	t.Helper()
 	l := openEvents(t, url+"events?partitions=4")
 	first := reader(t, l)
 	add(t, l, numbered(100)...)

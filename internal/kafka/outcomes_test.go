@@ -40,9 +40,8 @@ func record(t *testing.T, l *OutcomeLog, outcomes ...postrider.Outcome) {
 
 func beginning(context.Context, string) (postrider.Position, error) { return "", nil }
 
-func TestOutcomesOfOneEventMeetInOnePartition(t *testing.T) {
-	t.Parallel()
-	_, url := cluster(t)
+func outcomesOfOneEventMeetInOnePartition(t *testing.T, url string) {
+	t.Helper()
 	l := openOutcomes(t, url+"outcomes")
 	for round := range 2 {
 		var list []postrider.Outcome
@@ -75,9 +74,8 @@ func TestOutcomesOfOneEventMeetInOnePartition(t *testing.T) {
 	}
 }
 
-func TestOutcomesAreReadFromThePositionGiven(t *testing.T) {
-	t.Parallel()
-	_, url := cluster(t)
+func outcomesAreReadFromThePositionGiven(t *testing.T, url string) {
+	t.Helper()
 	l := openOutcomes(t, url+"outcomes?partitions=1")
 	record(t, l, fanOut("a", 1))
 	record(t, l, fanOut("b", 1))
@@ -127,9 +125,8 @@ func TestOutcomesAreReadFromThePositionGiven(t *testing.T) {
 	}
 }
 
-func TestThroughMovesWhileNothingComes(t *testing.T) {
-	t.Parallel()
-	_, url := cluster(t)
+func throughMovesWhileNothingComes(t *testing.T, url string) {
+	t.Helper()
 	l := openOutcomes(t, url+"outcomes?partitions=1")
 	record(t, l, fanOut("a", 1))
 	after := time.Now()
@@ -155,9 +152,8 @@ func TestThroughMovesWhileNothingComes(t *testing.T) {
 	}
 }
 
-func TestHugeFanOutIsSplit(t *testing.T) {
-	t.Parallel()
-	_, url := cluster(t)
+func hugeFanOutIsSplit(t *testing.T, url string) {
+	t.Helper()
 	l := openOutcomes(t, url+"outcomes?partitions=1")
 	targets := make([]int64, 400_000)
 	for i := range targets {

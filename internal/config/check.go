@@ -20,12 +20,12 @@ import (
 
 // Limits of settings.
 const (
-	MinAdminKey         = 16
-	MaxAdminKey         = 256
-	MaxTimeout          = 10 * time.Minute
-	MaxMaxPayload       = 1 << 30
-	MinPayloadRetention = 8 * 24 * time.Hour // longer than any retry window
-	maxRetention        = 10 * 365 * 24 * time.Hour
+	MinAdminKey   = 16
+	MaxAdminKey   = 256
+	MaxTimeout    = 10 * time.Minute
+	MaxMaxPayload = 1 << 30
+	MinRetention  = 8 * 24 * time.Hour // longer than any retry window
+	maxRetention  = 10 * 365 * 24 * time.Hour
 )
 
 // Check turns what was written into a Config, or returns an *Error with every fault. sources tells how a setting was
@@ -130,8 +130,8 @@ func (r *reader) engines(c *Config, f *Flags) {
 			r.hiddenf("secret-key", "is required with a shared database: base64 of 32 bytes, the same in every process")
 		}
 	}
-	c.Retention = r.duration("retention", f.Retention, time.Hour, maxRetention)
-	c.PayloadRetention = r.duration("payload-retention", f.PayloadRetention, MinPayloadRetention, maxRetention)
+	c.Retention = r.duration("retention", f.Retention, MinRetention, maxRetention)
+	c.PayloadRetention = r.duration("payload-retention", f.PayloadRetention, MinRetention, maxRetention)
 }
 
 func (r *reader) targets(c *Config, f *Flags) {
@@ -142,7 +142,7 @@ func (r *reader) targets(c *Config, f *Flags) {
 		}
 		c.SecretKey = key
 	}
-	c.SecretOverlap = r.duration("secret-overlap", f.SecretOverlap, 0, 90*24*time.Hour)
+	c.SecretOverlap = r.duration("secret-overlap", f.SecretOverlap, time.Second, 90*24*time.Hour)
 	c.AllowTargets = r.prefixes("allow-targets", f.AllowTargets)
 	if f.EgressProxy != "" {
 		c.EgressProxy = r.proxy("egress-proxy", f.EgressProxy)

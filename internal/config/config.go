@@ -41,8 +41,8 @@ type Config struct {
 	MaxPayload   int64
 	MemoryBudget int64
 
-	Retention        time.Duration // of final deliveries
-	PayloadRetention time.Duration // of events and their payloads
+	Retention        time.Duration // of events, final deliveries and their attempts, from acceptance
+	PayloadRetention time.Duration // of payloads in the payload store
 
 	Drain     time.Duration
 	LogLevel  slog.Level

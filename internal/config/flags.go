@@ -1,5 +1,7 @@
 package config
 
+import "github.com/alecthomas/kong"
+
 // Flags are the settings of serve as they were written, before Config checks them. All are strings, so that kong refuses
 // none of them and all faults can be told at once. What is empty is not set.
 type Flags struct {
@@ -22,8 +24,8 @@ type Flags struct {
 	Outcomes string `help:"Engine of the outcome log." default:"sqlite:" group:"Engines"`
 	Database string `help:"Engine of targets, filters, subscriptions, keys and deliveries." default:"sqlite:" group:"Engines"`
 
-	Retention        string `help:"How long final deliveries and their attempts are kept." default:"30d" group:"Engines"`
-	PayloadRetention string `help:"How long events and their payloads are kept for replay; at least 8d, which is longer than any retry." default:"30d" group:"Engines"`
+	Retention        string `help:"How long events, final deliveries and their attempts are kept, from acceptance; at least 8d, which is longer than any retry." default:"30d" group:"Engines"`
+	PayloadRetention string `help:"How long payloads in the payload store are kept; at least 8d." default:"30d" group:"Engines"`
 
 	SecretKey     string `help:"Key that encrypts secrets at rest, base64 of 32 bytes; if not given, made at the first start in DATA/secret.key. Better set in the environment." placeholder:"BASE64" group:"Targets"`
 	SecretOverlap string `help:"How long a target's secret still signs after a new one took its place." default:"24h" group:"Targets"`
@@ -42,4 +44,17 @@ type Flags struct {
 	InlineLimit  string `help:"Largest payload that travels inside a queue item." default:"128KiB" group:"Payloads"`
 	MaxPayload   string `help:"Largest payload that is accepted; above it intake answers 413." default:"16MiB" group:"Payloads"`
 	MemoryBudget string `help:"Payload bytes held in memory at once by intake and fetches; above it intake answers 503." default:"256MiB" group:"Payloads"`
+}
+
+// Parse reads settings that are given as flags alone, for a server that is started by other code.
+func Parse(args ...string) (*Config, error) {
+	var f Flags
+	parser, err := kong.New(&f, kong.Exit(func(int) {}))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := parser.Parse(args); err != nil {
+		return nil, err
+	}
+	return f.Check(nil)
 }

@@ -1,0 +1,116 @@
+// Package app wires Postrider together: it is the only importer of engines, which it opens by URL, and it starts and stops
+// the roles of a process.
+//
+// A process stops in this order: intake is refused and what is inside ends; consumer, dispatcher and retry manager stop
+// taking and drain; then the archiver and the announcer, which live on what those record; then the cache, the listeners,
+// and the engines in the reverse order of their opening.
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/config"
+	"github.com/postrider/postrider/internal/seal"
+)
+
+// Options of a process.
+type Options struct {
+	Config  *config.Config
+	Version string // shown in the User-Agent and the OpenAPI document
+	Logger  *slog.Logger
+	Ready   func(Ready) // called once when the process is ready for work; may be nil
+
+	Clock  postrider.Clock                                                       // nil: time.Now
+	Listen func(ctx context.Context, network, addr string) (net.Listener, error) // nil: the network's
+	Dial   func(ctx context.Context, network, addr string) (net.Conn, error)     // of targets, after vetting; nil: the network's
+}
+
+// Ready tells where a process that is ready can be used.
+type Ready struct {
+	URL          string
+	API          bool   // the role api is run
+	AdminKey     string // to be handed on, never to be logged
+	AdminKeyFile string // "" if the key was configured
+}
+
+// closing is how long engines and roles get beyond the drain before they are left.
+const closing = 10 * time.Second
+
+// Run runs a process until ctx ends, then stops it cleanly. It returns nil after a clean stop.
+func Run(ctx context.Context, o Options) error {
+	a, err := open(ctx, o)
+	if err != nil {
+		return err
+	}
+	err = a.run(ctx)
+	return errors.Join(err, a.engines.close())
+}
+
+// app is a process whose engines are open.
+type app struct {
+	Options
+	registry  *prometheus.Registry
+	instance  string
+	engines   *engines
+	adminKey  string
+	adminFile string
+	box       *seal.Box
+	health    *health
+}
+
+// open opens the engines and the keys.
+func open(ctx context.Context, o Options) (*app, error) {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Listen == nil {
+		o.Listen = (&net.ListenConfig{}).Listen
+	}
+	a := &app{Options: o, registry: prometheus.NewRegistry(), instance: newInstance(), health: newHealth()}
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	var err error
+	if a.engines, err = a.openEngines(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.openKeys(ctx); err != nil {
+		return nil, errors.Join(err, a.engines.close())
+	}
+	return a, nil
+}
+
+// run starts what the roles need, waits for ctx or the first failure, and stops it all.
+func (a *app) run(ctx context.Context) error {
+	p, err := a.start(context.WithoutCancel(ctx))
+	if err != nil {
+		return err
+	}
+	ready := p.ready()
+	for {
+		select {
+		case <-ready:
+			ready = nil
+			a.tellReady(p)
+			continue
+		case failed := <-p.failed:
+			a.Logger.Error("a part has failed, so the process stops", "part", failed.name)
+		case <-ctx.Done():
+		}
+		return p.stop(context.WithoutCancel(ctx))
+	}
+}
+
+// tellReady says that the process is ready for work.
+func (a *app) tellReady(p *process) {
+	a.health.set("cache", "")
+	if a.Ready != nil {
+		a.Ready(Ready{URL: url(p.main.listener.Addr()), API: p.gate != nil, AdminKey: a.adminKey, AdminKeyFile: a.adminFile})
+	}
+}

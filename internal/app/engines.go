@@ -1,0 +1,117 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/config"
+	"github.com/postrider/postrider/internal/sqlite"
+)
+
+// engines are what stands behind the five seams.
+type engines struct {
+	events   postrider.EventLog
+	queue    postrider.Queue
+	payloads postrider.PayloadStore
+	outcomes postrider.OutcomeLog
+	database postrider.Database
+
+	embedded *sqlite.DB     // nil if no seam needs it
+	closers  []func() error // in the order of opening
+}
+
+// openEngines opens the engine of each seam by the scheme of its URL. A new engine gets a case here, and its scheme a place
+// in config.
+func (a *app) openEngines(ctx context.Context) (*engines, error) {
+	e := &engines{}
+	if a.Config.Embedded() {
+		if err := a.openEmbedded(ctx, e); err != nil {
+			return nil, err
+		}
+	}
+	for _, open := range []func(context.Context, *engines) error{a.openDatabase, a.openEvents, a.openQueue, a.openPayloads, a.openOutcomes} {
+		if err := open(ctx, e); err != nil {
+			return nil, errors.Join(err, e.close())
+		}
+	}
+	return e, nil
+}
+
+// openEmbedded opens the file that all seams with the scheme sqlite share.
+func (a *app) openEmbedded(ctx context.Context, e *engines) error {
+	db, err := sqlite.Open(ctx, sqlite.Options{
+		Dir: a.Config.Data, Clock: a.Clock, Logger: a.Logger, Registerer: a.registry, Instance: a.instance,
+		QueueLease: 2*a.Config.Timeout + 30*time.Second,
+	})
+	if err != nil {
+		return fmt.Errorf("opening the data folder %s: %w", a.Config.Data, err)
+	}
+	e.embedded = db
+	e.closers = append(e.closers, db.Close)
+	return nil
+}
+
+func (a *app) openDatabase(_ context.Context, e *engines) error {
+	switch a.Config.Database.Scheme {
+	case config.SchemeSQLite:
+		e.database = e.embedded.Database()
+		return nil
+	}
+	return notBuilt(config.SeamDatabase, a.Config.Database)
+}
+
+func (a *app) openEvents(_ context.Context, e *engines) error {
+	switch a.Config.Events.Scheme {
+	case config.SchemeSQLite:
+		e.events = e.embedded.Events()
+		return nil
+	}
+	return notBuilt(config.SeamEvents, a.Config.Events)
+}
+
+func (a *app) openQueue(_ context.Context, e *engines) error {
+	switch a.Config.Queue.Scheme {
+	case config.SchemeSQLite:
+		e.queue = e.embedded.Queue()
+		return nil
+	}
+	return notBuilt(config.SeamQueue, a.Config.Queue)
+}
+
+func (a *app) openPayloads(_ context.Context, e *engines) error {
+	switch a.Config.Payloads.Scheme {
+	case config.SchemeSQLite:
+		e.payloads = e.embedded.Payloads()
+		return nil
+	}
+	return notBuilt(config.SeamPayloads, a.Config.Payloads)
+}
+
+func (a *app) openOutcomes(_ context.Context, e *engines) error {
+	switch a.Config.Outcomes.Scheme {
+	case config.SchemeSQLite:
+		e.outcomes = e.embedded.Outcomes(a.Config.Database.Scheme == config.SchemeSQLite)
+		return nil
+	}
+	return notBuilt(config.SeamOutcomes, a.Config.Outcomes)
+}
+
+func notBuilt(seam config.Seam, e config.Engine) error {
+	return fmt.Errorf("no engine %q for the %s", e.Scheme, seam)
+}
+
+// close closes the engines in the reverse order of their opening.
+func (e *engines) close() error {
+	var errs []error
+	for _, c := range slices.Backward(e.closers) {
+		errs = append(errs, c())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("closing the engines: %w", err)
+	}
+	return nil
+}

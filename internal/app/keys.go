@@ -1,0 +1,50 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/seal"
+)
+
+// openKeys reads or makes the keys, and holds the secret key against what the database was written with.
+func (a *app) openKeys(ctx context.Context) error {
+	var err error
+	if a.adminKey, a.adminFile, err = adminKey(a.Config); err != nil {
+		return err
+	}
+	key, err := secretKey(a.Config)
+	if err != nil {
+		return err
+	}
+	if a.box, err = seal.New(key); err != nil {
+		return fmt.Errorf("secret key: %w", err)
+	}
+	err = a.engines.database.CheckSecretKey(ctx, a.box.Fingerprint())
+	var fault *postrider.Error
+	if errors.As(err, &fault) && fault.Code == postrider.CodeConflict {
+		return fmt.Errorf("the secret key (--secret-key, or %s) is not the one that this database was written with, so the secrets in it cannot be read: put the former key back",
+			filepath.Join(a.Config.Data, SecretKeyFile))
+	}
+	if err != nil {
+		return fmt.Errorf("checking the secret key: %w", err)
+	}
+	return nil
+}
+
+// newInstance names this process among others that use the same database.
+func newInstance() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	tail := make([]byte, 6)
+	rand.Read(tail) //nolint:errcheck // crypto/rand.Read never fails; it ends the process instead
+	return host + "-" + hex.EncodeToString(tail)
+}

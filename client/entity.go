@@ -145,7 +145,9 @@ func (c *Client) Targets(ctx context.Context, o PageOptions) (*Page[Target], err
 
 // AllTargets goes through every target.
 func (c *Client) AllTargets(ctx context.Context) iter.Seq2[Target, error] {
-	return all(ctx, func(ctx context.Context, after string) (*Page[Target], error) { return c.Targets(ctx, PageOptions{Limit: 200, After: after}) })
+	return all(ctx, func(ctx context.Context, after string) (*Page[Target], error) {
+		return c.Targets(ctx, PageOptions{Limit: 200, After: after})
+	})
 }
 
 // ChangeTarget changes a target.

@@ -9,9 +9,9 @@ import (
 
 const (
 	idleTake  = 50 * time.Millisecond // a take that waits longer shows that its lane has nothing
-	firstGap  = 50 * time.Millisecond // between probes that bring only what may not start
-	longGap   = time.Second
-	probePart = 32 // of the slots, taken by a probe
+	probeGap  = 50 * time.Millisecond // between probes that bring only what may not start
+	probePart = 32                    // of the slots, taken by the first probe; each one in vain doubles it, up to the free slots
+	mostVain  = 5
 )
 
 // laneUse is what a lane uses of the slots.
@@ -20,7 +20,7 @@ type laneUse struct {
 	pending int
 	since   time.Time     // of the take that waits; zero: none does
 	kick    chan struct{} // holds a value after something changed
-	gap     time.Duration // before the next probe
+	vain    int           // takes in a row that brought only what may not start
 }
 
 // kick has the takers look again.
@@ -33,14 +33,15 @@ func (s *slots) kick() {
 	}
 }
 
-// idle reports whether a lane has nothing to be taken.
+// idle reports whether a lane has nothing to be taken, or nothing that may start.
 func (s *slots) idle(lane postrider.Lane, now time.Time) bool {
-	since := s.lanes[lane].since
-	return !since.IsZero() && now.Sub(since) >= idleTake
+	use := &s.lanes[lane]
+	return use.vain > 0 || !use.since.IsZero() && now.Sub(use.since) >= idleTake
 }
 
 // credit is how many deliveries a lane may take now. It is a probe if nobody known may start any, or the last take brought
-// nothing that may start: something of others may wait behind.
+// nothing that may start: something of others may wait behind. What a probe brings in vain is put off to slots of its own
+// and does not come back before, so that probes get through a backlog and do not circle in it.
 func (s *slots) credit(lane postrider.Lane, now time.Time) (n int, probe bool) {
 	free := s.total - s.used - s.pending - s.queued
 	bulk := &s.lanes[postrider.LaneBulk]
@@ -54,10 +55,11 @@ func (s *slots) credit(lane postrider.Lane, now time.Time) (n int, probe bool) {
 	if free <= 0 {
 		return 0, false
 	}
-	least := min(free, max(s.total/probePart, 1))
+	vain := s.lanes[lane].vain
+	least := min(free, max(s.total/probePart, 1)<<vain)
 	room, known := s.startable(free)
 	switch {
-	case s.lanes[lane].gap > 0:
+	case vain > 0:
 		return least, true
 	case !known:
 		return free, false
@@ -98,7 +100,10 @@ func (s *slots) await(ctx context.Context, lane postrider.Lane) int {
 		use := &s.lanes[lane]
 		wait := idleTake
 		if n > 0 && probe {
-			wait = use.gap - now.Sub(probed)
+			wait = 0
+			if use.vain > 0 {
+				wait = probeGap - now.Sub(probed)
+			}
 		}
 		if n > 0 && (!probe || wait <= 0) {
 			use.since = now
@@ -138,9 +143,9 @@ func (s *slots) took(lane postrider.Lane, leases []*postrider.Lease) {
 		s.pending += n
 	}
 	if vain {
-		use.gap = min(max(2*use.gap, firstGap), longGap)
+		use.vain = min(use.vain+1, mostVain)
 	} else {
-		use.gap = 0
+		use.vain = 0
 	}
 }
 

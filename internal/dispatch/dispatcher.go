@@ -163,7 +163,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		defer close(held)
 		d.publishHolds(ctx)
 	}()
-	err := d.takeAll(l)
+	err := d.takeAll(ctx, l)
 	d.jobs.Wait()
 	d.recorder.close()
 	<-recorded

@@ -10,7 +10,8 @@ import (
 
 func TestPanicIsAFailedAttempt(t *testing.T) {
 	t.Parallel()
-	simulated(t, func(t *testing.T, w *world) {
+	simulated(t, func(w *world) {
+		t := w.t
 		w.answer(func(r *http.Request) (*http.Response, error) {
 			if r.URL.Host == "target-1.test" && r.Header.Get("Postrider-Attempt") == "1" {
 				panic("boom")
@@ -21,7 +22,7 @@ func TestPanicIsAFailedAttempt(t *testing.T) {
 		w.subscribe("t", 2)
 		stop := w.run()
 		w.send(event("t", "{}"), 1, 2)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		stop()
 		if got := w.states(); got["delivered"] != 2 || got["retrying"] != 1 {
 			t.Errorf("states %v", got)
@@ -35,14 +36,15 @@ func TestPanicIsAFailedAttempt(t *testing.T) {
 // TestOutcomesGoToTheQueue has the outcome log fail, then the queue too.
 func TestOutcomesGoToTheQueue(t *testing.T) {
 	t.Parallel()
-	simulated(t, func(t *testing.T, w *world) {
+	simulated(t, func(w *world) {
+		t := w.t
 		sent := 0
 		w.answer(func(*http.Request) (*http.Response, error) { sent++; return reply(200), nil })
 		w.subscribe("t", 1)
 		w.fail["record"] = errDown
 		stop := w.run()
 		w.send(event("t", "{}"), 1)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		diverted := w.queue.in(postrider.LaneOutcomes)
 		if len(diverted) != 1 || diverted[0].Outcomes[0].State != postrider.StateDelivered || len(w.queue.in(postrider.LaneFirst)) != 0 {
 			t.Errorf("%d items of outcomes, %d are left", len(diverted), len(w.queue.in(postrider.LaneFirst)))
@@ -50,21 +52,21 @@ func TestOutcomesGoToTheQueue(t *testing.T) {
 		// A delivery whose outcome neither takes is kept, and nothing more is taken.
 		w.send(event("t", "{}"), 1)
 		w.queue.set("put", errDown)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.queue.set("put", nil)
 		for range 5 {
 			w.send(event("t", "{}"), 1)
 		}
 		w.queue.set("put", errDown)
 		settled := w.queue.settles
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		if n := len(w.queue.in(postrider.LaneFirst)); sent > 3 || w.queue.settles != settled || n < 5 {
 			t.Errorf("%d sent, %d settled, %d left though nothing takes outcomes", sent, w.queue.settles-settled, n)
 		}
 		w.with(func() { w.fail["record"] = nil })
-		time.Sleep(20 * time.Second)
+		pass(20 * time.Second)
 		w.queue.set("put", nil)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		stop()
 		total := w.states()["delivered"]
 		for _, item := range w.queue.in(postrider.LaneOutcomes) {
@@ -79,16 +81,17 @@ func TestOutcomesGoToTheQueue(t *testing.T) {
 // TestSettleIsTriedAgain has the queue refuse to settle for a while: nothing is sent twice.
 func TestSettleIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	simulated(t, func(t *testing.T, w *world) {
+	simulated(t, func(w *world) {
+		t := w.t
 		sent := 0
 		w.answer(func(*http.Request) (*http.Response, error) { sent++; return reply(200), nil })
 		w.subscribe("t", 1)
 		w.queue.set("settle", errDown)
 		stop := w.run()
 		w.send(event("t", "{}"), 1)
-		time.Sleep(20 * time.Second)
+		pass(20 * time.Second)
 		w.queue.set("settle", nil)
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		stop()
 		if sent != 1 || len(w.queue.items) != 0 {
 			t.Errorf("%d sent, %d items left", sent, len(w.queue.items))
@@ -99,7 +102,8 @@ func TestSettleIsTriedAgain(t *testing.T) {
 // TestPackThatComesAgainIsSplit never settles, as if each dispatcher died.
 func TestPackThatComesAgainIsSplit(t *testing.T) {
 	t.Parallel()
-	simulated(t, func(t *testing.T, w *world) {
+	simulated(t, func(w *world) {
+		t := w.t
 		sent := map[string]int{}
 		w.answer(func(r *http.Request) (*http.Response, error) {
 			w.with(func() { sent[r.URL.Host]++ })
@@ -114,7 +118,7 @@ func TestPackThatComesAgainIsSplit(t *testing.T) {
 		w.send(single, 1)
 		w.queue.items[1].receives = 4
 		stop := w.run()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		stop()
 		if got := w.states(); got["delivered"] != 2 || got["exhausted/internal"] != 1 {
 			t.Errorf("states %v", got)
@@ -131,13 +135,14 @@ func TestPackThatComesAgainIsSplit(t *testing.T) {
 // TestNothingBeginsThatTheLeaseDoesNotCover takes with a lease that is shorter than an attempt may last.
 func TestNothingBeginsThatTheLeaseDoesNotCover(t *testing.T) {
 	t.Parallel()
-	simulated(t, func(t *testing.T, w *world) {
+	simulated(t, func(w *world) {
+		t := w.t
 		w.queue.lease = 16 * time.Second // the timeout is 15 s, and there is a margin
 		w.answer(func(*http.Request) (*http.Response, error) { t.Error("sent"); return reply(200), nil })
 		w.subscribe("t", 1)
 		stop := w.run()
 		w.send(event("t", "{}"), 1)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		stop()
 		if left := w.queue.in(postrider.LaneFirst); len(w.states()) != 0 || len(left) != 1 {
 			t.Errorf("states %v, %d left", w.states(), len(left))
@@ -151,7 +156,8 @@ func TestNothingBeginsThatTheLeaseDoesNotCover(t *testing.T) {
 // TestStop ends attempts in flight and gives the rest back.
 func TestStop(t *testing.T) {
 	t.Parallel()
-	simulated(t, func(t *testing.T, w *world) {
+	simulated(t, func(w *world) {
+		t := w.t
 		w.answer(func(*http.Request) (*http.Response, error) {
 			time.Sleep(5 * time.Second)
 			return reply(200), nil
@@ -162,7 +168,7 @@ func TestStop(t *testing.T) {
 		w.options.MaxInFlight = 4
 		stop := w.run()
 		w.send(event("t", "{}"), 1, 2, 3, 4, 5, 6)
-		time.Sleep(100 * time.Millisecond)
+		pass(100 * time.Millisecond)
 		begin := time.Now()
 		stop()
 		if took := time.Since(begin); took > 6*time.Second {
@@ -178,7 +184,8 @@ func TestStop(t *testing.T) {
 // TestDrainEnds cuts off what does not end within the drain; the attempt is recorded and tried again.
 func TestDrainEnds(t *testing.T) {
 	t.Parallel()
-	simulated(t, func(t *testing.T, w *world) {
+	simulated(t, func(w *world) {
+		t := w.t
 		w.answer(func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
 			return nil, r.Context().Err()
@@ -187,7 +194,7 @@ func TestDrainEnds(t *testing.T) {
 		w.options.Drain = 3 * time.Second
 		stop := w.run()
 		w.send(event("t", "{}"), 1)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		stop()
 		o := w.outcomes()
 		if len(o) != 1 || o[0].Attempt.Class != postrider.ClassInterrupted || o[0].State != postrider.StateRetrying {
@@ -231,7 +238,8 @@ func TestPayloads(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			simulated(t, func(t *testing.T, w *world) {
+			simulated(t, func(w *world) {
+				t := w.t
 				var bodies []string
 				w.answer(func(r *http.Request) (*http.Response, error) {
 					b := make([]byte, r.ContentLength)
@@ -245,7 +253,7 @@ func TestPayloads(t *testing.T) {
 				c.prepare(w, e)
 				stop := w.run()
 				w.send(e, 1, 2)
-				time.Sleep(2 * time.Minute)
+				pass(2 * time.Minute)
 				stop()
 				if got := w.states(); got[c.want] != 2 || len(got) != 1 {
 					t.Errorf("states %v, want two %s", got, c.want)

@@ -14,7 +14,8 @@ import (
 // TestDayOfRetries runs a delivery to a dead target through its whole window, with the retry manager.
 func TestDayOfRetries(t *testing.T) {
 	t.Parallel()
-	simulated(t, func(t *testing.T, w *world) {
+	simulated(t, func(w *world) {
+		t := w.t
 		var at []time.Duration
 		var numbers []string
 		begin := time.Now()
@@ -27,7 +28,7 @@ func TestDayOfRetries(t *testing.T) {
 		stop := w.run()
 		w.send(event("t", strings.Repeat("x", 5000)), 1)
 		synctest.Wait()
-		time.Sleep(25 * time.Hour)
+		pass(25 * time.Hour)
 		stop()
 		states := w.states()
 		if states["exhausted/window"] != 1 || states["retrying"] != len(at)-1 {
@@ -70,7 +71,8 @@ func TestAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			simulated(t, func(t *testing.T, w *world) {
+			simulated(t, func(w *world) {
+				t := w.t
 				w.answer(func(*http.Request) (*http.Response, error) { return c.response, nil })
 				w.subscribe("t", 1)
 				stop := w.run()
@@ -91,7 +93,8 @@ func TestAnswers(t *testing.T) {
 // TestOneNotice has 32 attempts answered 410 at once.
 func TestOneNotice(t *testing.T) {
 	t.Parallel()
-	simulated(t, func(t *testing.T, w *world) {
+	simulated(t, func(w *world) {
+		t := w.t
 		w.answer(func(*http.Request) (*http.Response, error) {
 			time.Sleep(time.Second)
 			return reply(410), nil
@@ -101,7 +104,7 @@ func TestOneNotice(t *testing.T) {
 		for range 32 {
 			w.send(event("t", "{}"), 1)
 		}
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		stop()
 		if got := w.states(); got["cancelled/target_off"] != 32 {
 			t.Errorf("states %v", got)
@@ -118,7 +121,8 @@ func TestOneNotice(t *testing.T) {
 // TestOwnEventCausesNone delivers an event of our own to a target that is gone.
 func TestOwnEventCausesNone(t *testing.T) {
 	t.Parallel()
-	simulated(t, func(t *testing.T, w *world) {
+	simulated(t, func(w *world) {
+		t := w.t
 		w.answer(func(*http.Request) (*http.Response, error) { return reply(410), nil })
 		w.subscribe("t", 1)
 		w.change(postrider.Change{Kind: postrider.KindFilter, ID: 1, Tenant: "t", Filter: &postrider.Filter{ID: 1, Tenant: "t", Events: []string{"postrider.*"}}})
@@ -137,18 +141,19 @@ func TestOwnEventCausesNone(t *testing.T) {
 // TestTurnOffFails keeps the delivery while the database is away: the receiver asks again.
 func TestTurnOffFails(t *testing.T) {
 	t.Parallel()
-	simulated(t, func(t *testing.T, w *world) {
+	simulated(t, func(w *world) {
+		t := w.t
 		w.answer(func(*http.Request) (*http.Response, error) { return reply(410), nil })
 		w.subscribe("t", 1)
 		w.fail["off"] = errDown
 		stop := w.run()
 		w.send(event("t", "{}"), 1)
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		if got := w.states(); got["retrying"] != 1 {
 			t.Errorf("states %v", got)
 		}
 		w.with(func() { w.fail["off"] = nil })
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		stop()
 		if got := w.states(); got["cancelled/target_off"] != 1 || len(w.notices) != 1 {
 			t.Errorf("states %v, %d notices", got, len(w.notices))
@@ -158,7 +163,8 @@ func TestTurnOffFails(t *testing.T) {
 
 func TestRetryAfterIsHeeded(t *testing.T) {
 	t.Parallel()
-	simulated(t, func(t *testing.T, w *world) {
+	simulated(t, func(w *world) {
+		t := w.t
 		var at []time.Time
 		w.answer(func(*http.Request) (*http.Response, error) {
 			at = append(at, time.Now())
@@ -170,7 +176,7 @@ func TestRetryAfterIsHeeded(t *testing.T) {
 		w.subscribe("t", 1)
 		stop := w.run()
 		w.send(event("t", "{}"), 1)
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		stop()
 		if len(at) != 2 || at[1].Sub(at[0]) < 10*time.Minute || at[1].Sub(at[0]) > 10*time.Minute+2*time.Second {
 			t.Errorf("attempts at %v", at)

@@ -23,8 +23,8 @@ import (
 	"github.com/postrider/postrider/internal/sign"
 )
 
-// real runs a test against real connections on loopback. The wait for outcomes ends with the test's own deadline.
-func real(t *testing.T) *world {
+// loopback makes a world with real connections on loopback. The wait for outcomes ends with the test's own deadline.
+func loopback(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t)
 	transport := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10}
@@ -62,7 +62,7 @@ func (w *world) await(n int) []postrider.Outcome {
 // TestMessage checks what a receiver gets, with the published library.
 func TestMessage(t *testing.T) {
 	t.Parallel()
-	w := real(t)
+	w := loopback(t)
 	payload := strings.Repeat("\x00\xff{\"a\":1}\r\n", 10_000)
 	type got struct {
 		header http.Header
@@ -120,7 +120,7 @@ func TestMessage(t *testing.T) {
 
 func TestDefaultContentTypeAndEmptyPayload(t *testing.T) {
 	t.Parallel()
-	w := real(t)
+	w := loopback(t)
 	received := make(chan *http.Request, 1)
 	s := serve(t, func(_ http.ResponseWriter, r *http.Request) { received <- r })
 	w.subscribe("t", 1, func(x *postrider.Target) { x.URL = s.URL })
@@ -140,7 +140,7 @@ func TestDefaultContentTypeAndEmptyPayload(t *testing.T) {
 // TestReusedConnectionThatDied has a server that closes each connection after one answer, when the next request comes.
 func TestReusedConnectionThatDied(t *testing.T) {
 	t.Parallel()
-	w := real(t)
+	w := loopback(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -216,7 +216,7 @@ func TestBodyChangesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := real(t)
+			w := loopback(t)
 			w.options.Timeout = time.Second
 			s := serve(t, func(rw http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)
@@ -238,7 +238,9 @@ func TestBodyChangesNothing(t *testing.T) {
 func TestClasses(t *testing.T) {
 	t.Parallel()
 	raw := func(answer string) func(t *testing.T) string {
+		t.Helper()
 		return func(t *testing.T) string {
+			t.Helper()
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
@@ -268,11 +270,13 @@ func TestClasses(t *testing.T) {
 		"cut":      {raw("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"), postrider.ClassReset},
 		"not http": {raw("SSH-2.0-OpenSSH_9.6\r\n"), postrider.ClassProtocol},
 		"refused": {func(t *testing.T) string {
+			t.Helper()
 			s := httptest.NewServer(nil)
 			s.Close()
 			return s.URL
 		}, postrider.ClassConnect},
 		"untrusted": {func(t *testing.T) string {
+			t.Helper()
 			s := httptest.NewUnstartedServer(nil)
 			s.Config.ErrorLog = nil
 			s.StartTLS()
@@ -280,18 +284,22 @@ func TestClasses(t *testing.T) {
 			return s.URL
 		}, postrider.ClassTLS},
 		"no tls": {func(t *testing.T) string {
+			t.Helper()
 			return "https" + strings.TrimPrefix(serve(t, func(http.ResponseWriter, *http.Request) {}).URL, "http")
 		}, postrider.ClassTLS},
 		"hangs": {func(t *testing.T) string {
+			t.Helper()
 			return serve(t, func(_ http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)
 				<-r.Context().Done()
 			}).URL
 		}, postrider.ClassTimeout},
 		"large head": {func(t *testing.T) string {
+			t.Helper()
 			return serve(t, func(rw http.ResponseWriter, _ *http.Request) { rw.Header().Set("X", strings.Repeat("x", 2<<20)) }).URL
 		}, postrider.ClassProtocol},
 		"redirect": {func(t *testing.T) string {
+			t.Helper()
 			return serve(t, func(rw http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/followed" {
 					t.Error("a redirect was followed")
@@ -302,7 +310,7 @@ func TestClasses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := real(t)
+			w := loopback(t)
 			if c.want == postrider.ClassTimeout {
 				w.options.Timeout = 100 * time.Millisecond
 			}
@@ -340,7 +348,8 @@ func TestErrorsOfTheTransport(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			simulated(t, func(t *testing.T, w *world) {
+			simulated(t, func(w *world) {
+				t := w.t
 				w.answer(func(*http.Request) (*http.Response, error) { return nil, c.err })
 				w.subscribe("t", 1)
 				stop := w.run()

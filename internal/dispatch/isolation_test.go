@@ -36,7 +36,8 @@ func (w *world) delivered(target int64) (n int) {
 // passes until that has its messages, though the flood is older and waits.
 func TestHangingTargetHoldsUpNobody(t *testing.T) {
 	t.Parallel()
-	simulated(t, func(t *testing.T, w *world) {
+	simulated(t, func(w *world) {
+		t := w.t
 		w.hang("target-1.test")
 		w.subscribe("t", 1)
 		w.subscribe("t", 2)
@@ -45,7 +46,7 @@ func TestHangingTargetHoldsUpNobody(t *testing.T) {
 		for range 400 {
 			w.send(event("t", "{}"), 1)
 		}
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if n := w.metric("postrider_in_flight"); n != 32 {
 			t.Fatalf("%v in flight, want the target's 32", n)
 		}
@@ -53,7 +54,7 @@ func TestHangingTargetHoldsUpNobody(t *testing.T) {
 			w.send(event("t", "{}"), 2)
 		}
 		synctest.Wait()
-		time.Sleep(300 * time.Millisecond) // a few may wait in hand for a place of their own target
+		pass(300 * time.Millisecond) // a few may wait in hand for a place of their own target
 		if n := w.delivered(2); n != 100 {
 			t.Errorf("%d of 100 are delivered", n)
 		}
@@ -66,7 +67,8 @@ func TestTenantReserve(t *testing.T) {
 	for _, heedless := range []bool{false, true} {
 		t.Run(fmt.Sprint("heedless ", heedless), func(t *testing.T) {
 			t.Parallel()
-			simulated(t, func(t *testing.T, w *world) {
+			simulated(t, func(w *world) {
+				t := w.t
 				w.queue.heedless = heedless
 				w.options.MaxInFlight = 40
 				w.answer(func(r *http.Request) (*http.Response, error) {
@@ -85,7 +87,7 @@ func TestTenantReserve(t *testing.T) {
 				for n := range 200 {
 					w.send(event("flood", "{}"), int64(n%20+1))
 				}
-				time.Sleep(2 * time.Second)
+				pass(2 * time.Second)
 				if n := w.metric("postrider_in_flight"); n != 30 {
 					t.Fatalf("%v in flight, want all but a quarter of 40", n)
 				}
@@ -97,7 +99,7 @@ func TestTenantReserve(t *testing.T) {
 				if heedless {
 					wait = 3 * time.Second // the flood that lies before is met by probes
 				}
-				time.Sleep(wait)
+				pass(wait)
 				if n := w.delivered(100); n != 30 {
 					t.Errorf("%d of 30 are delivered", n)
 				}
@@ -112,7 +114,8 @@ func TestTenantReserve(t *testing.T) {
 // TestDeferralsSpread puts off a backlog of a slow target: each promised slot is another's, so that nothing circles.
 func TestDeferralsSpread(t *testing.T) {
 	t.Parallel()
-	simulated(t, func(t *testing.T, w *world) {
+	simulated(t, func(w *world) {
+		t := w.t
 		w.answer(func(*http.Request) (*http.Response, error) {
 			time.Sleep(2 * time.Second)
 			return reply(200), nil
@@ -123,7 +126,7 @@ func TestDeferralsSpread(t *testing.T) {
 		for range 200 {
 			w.send(event("t", "{}"), 1)
 		}
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		waiting := w.queue.deliveries(postrider.LaneRetry)
 		if len(waiting) < 150 {
 			t.Fatalf("%d wait", len(waiting))
@@ -131,7 +134,7 @@ func TestDeferralsSpread(t *testing.T) {
 		if len(w.holds) < 2 || w.holds[len(w.holds)-1][0].TargetID != 1 || w.holds[len(w.holds)-1][0].Reason != postrider.HoldLimited {
 			t.Errorf("holds %v", w.holds)
 		}
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		if n := w.delivered(1); n != 200 {
 			t.Errorf("%d of 200 are delivered", n)
 		}
@@ -147,7 +150,8 @@ func TestDeferralsSpread(t *testing.T) {
 // TestLanesShareTheSlots has more of both lanes than there are slots.
 func TestLanesShareTheSlots(t *testing.T) {
 	t.Parallel()
-	simulated(t, func(t *testing.T, w *world) {
+	simulated(t, func(w *world) {
+		t := w.t
 		w.options.MaxInFlight = 40
 		sent := map[string]int{}
 		w.answer(func(r *http.Request) (*http.Response, error) {
@@ -169,7 +173,7 @@ func TestLanesShareTheSlots(t *testing.T) {
 		}
 		stop := w.run()
 		defer stop()
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		w.with(func() {
 			if sent["1"] != 30 || sent["2"] != 10 {
 				t.Errorf("%d first attempts and %d retries in flight, want 30 and 10", sent["1"], sent["2"])
@@ -184,7 +188,8 @@ func TestLaneAloneHasAll(t *testing.T) {
 	for _, lane := range []postrider.Lane{postrider.LaneFirst, postrider.LaneBulk} {
 		t.Run(lane.String(), func(t *testing.T) {
 			t.Parallel()
-			simulated(t, func(t *testing.T, w *world) {
+			simulated(t, func(w *world) {
+				t := w.t
 				w.options.MaxInFlight = 40
 				w.answer(func(r *http.Request) (*http.Response, error) {
 					<-r.Context().Done()
@@ -192,6 +197,7 @@ func TestLaneAloneHasAll(t *testing.T) {
 				})
 				stop := w.run()
 				defer stop()
+				synctest.Wait()
 				for id := int64(1); id <= 100; id++ {
 					tenant := fmt.Sprint("t", id)
 					w.subscribe(tenant, id)
@@ -202,7 +208,7 @@ func TestLaneAloneHasAll(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				time.Sleep(2 * time.Second)
+				pass(2 * time.Second)
 				if n := w.metric("postrider_in_flight"); n != 40 {
 					t.Errorf("%v in flight, want all 40", n)
 				}

@@ -24,6 +24,7 @@ const (
 // reader is a request's body. Its Close does nothing, since the bytes are shared.
 type reader struct{ bytes.Reader }
 
+// Close does nothing.
 func (*reader) Close() error { return nil }
 
 func newReader(body []byte) io.ReadCloser {

@@ -16,9 +16,9 @@ const (
 )
 
 // takeAll takes from both lanes until ctx ends. The error says that the queue is closed.
-func (d *Dispatcher) takeAll(l *life) error {
+func (d *Dispatcher) takeAll(ctx context.Context, l *life) error {
 	var takers sync.WaitGroup
-	stop, cancel := context.WithCancelCause(l.stop)
+	stop, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	for _, lane := range [...]postrider.Lane{postrider.LaneFirst, postrider.LaneBulk} {
 		takers.Go(func() {
@@ -28,7 +28,7 @@ func (d *Dispatcher) takeAll(l *life) error {
 		})
 	}
 	takers.Wait()
-	if l.stop.Err() != nil {
+	if ctx.Err() != nil {
 		return nil
 	}
 	return context.Cause(stop)
@@ -49,7 +49,7 @@ func (d *Dispatcher) take(stop context.Context, l *life, lane postrider.Lane) er
 			pause.Reset()
 			d.recorder.calm(stop) // what a take brings that began before is not sent either
 			for _, lease := range leases {
-				d.begin(l, lane, lease)
+				d.begin(l, lane, lease) //nolint:contextcheck // what is begun outlasts the taking
 			}
 		case stop.Err() != nil:
 			return nil

@@ -227,7 +227,13 @@ func (w *world) metric(name string, labels ...string) float64 {
 }
 
 // simulated runs a test in a bubble, where time is simulated.
-func simulated(t *testing.T, f func(t *testing.T, w *world)) {
+func simulated(t *testing.T, f func(w *world)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { f(t, newWorld(t)) })
+	synctest.Test(t, func(t *testing.T) { f(newWorld(t)) })
+}
+
+// pass lets a time pass in a bubble, and all that is to be done in it.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }

@@ -46,7 +46,7 @@ func (m *member) adjust(ctx context.Context, topics map[string]map[int32]kgo.Off
 
 // revoked gives partitions back: no more is handed out, what is in hand gets a short time, and what is dealt with is
 // committed while that is still permitted.
-func (m *member) revoked(_ context.Context, _ *kgo.Client, topics map[string][]int32) {
+func (m *member) revoked(ctx context.Context, _ *kgo.Client, topics map[string][]int32) {
 	gone := m.find(topics[m.topic])
 	if m.ctx.Err() == nil {
 		var all sync.WaitGroup
@@ -54,7 +54,7 @@ func (m *member) revoked(_ context.Context, _ *kgo.Client, topics map[string][]i
 			all.Go(func() { p.settle(m.ctx, m.revokeWait) })
 		}
 		all.Wait()
-		ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 		defer cancel()
 		if err := m.commit(ctx, gone); err != nil {
 			m.log.Warn("offsets of partitions that go were not committed; their last records are read again", "error", err)

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -171,13 +172,14 @@ func (l *EventLog) Close() error {
 		readers = append(readers, m)
 	}
 	l.mu.Unlock()
+	var errs []error
 	for _, m := range readers {
-		m.close()
+		errs = append(errs, m.close())
 	}
-	err := l.producer.close()
+	errs = append(errs, l.producer.close())
 	l.adm.Close()
 	l.codec.registry.close()
-	return err
+	return errors.Join(errs...)
 }
 
 func (l *EventLog) isClosed() bool {

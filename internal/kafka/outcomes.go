@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -178,10 +179,11 @@ func (l *OutcomeLog) Close() error {
 		readers = append(readers, r)
 	}
 	l.mu.Unlock()
+	var errs []error
 	for _, r := range readers {
-		_ = r.stop()
+		errs = append(errs, r.stop())
 	}
-	err := l.producer.close()
+	errs = append(errs, l.producer.close())
 	l.adm.Close()
-	return err
+	return errors.Join(errs...)
 }

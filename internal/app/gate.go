@@ -59,13 +59,6 @@ func (g *gate) close() {
 	}
 }
 
-// closed reports whether the gate is shut.
-func (g *gate) closed() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.shut
-}
-
 // wait blocks until nobody is inside a gate that is shut, or ctx ends.
 func (g *gate) wait(ctx context.Context) error {
 	select {

@@ -45,6 +45,6 @@ func newInstance() string {
 		host = "unknown"
 	}
 	tail := make([]byte, 6)
-	rand.Read(tail) //nolint:errcheck // crypto/rand.Read never fails; it ends the process instead
+	rand.Read(tail)
 	return host + "-" + hex.EncodeToString(tail)
 }

@@ -31,7 +31,8 @@ type process struct {
 func (a *app) start(ctx context.Context) (*process, error) {
 	p := &process{app: a, failed: make(chan *part, 16)}
 	b := &builder{app: a}
-	if err := b.shared(); err != nil {
+	roles, err := b.build()
+	if err != nil {
 		return nil, err
 	}
 	p.cache = b.cache
@@ -39,19 +40,13 @@ func (a *app) start(ctx context.Context) (*process, error) {
 		a.health.set("cache", "the subscriptions are not loaded yet")
 		p.follower = start(ctx, "cache", p.failed, p.cache.Run)
 	}
-	c := a.Config
-	if c.Has(config.RoleArchiver) {
-		p.recorders = append(p.recorders, start(ctx, "archiver", p.failed, b.archiver().Run))
-	}
-	if c.Has(config.RoleDispatcher) {
-		p.recorders = append(p.recorders, start(ctx, "announcer", p.failed, b.announcer.Run))
-		p.takers = append(p.takers, start(ctx, "dispatcher", p.failed, b.dispatcher().Run))
-	}
-	if c.Has(config.RoleRetry) {
-		p.takers = append(p.takers, start(ctx, "retry", p.failed, b.retry().Run))
-	}
-	if c.Has(config.RoleConsumer) {
-		p.takers = append(p.takers, start(ctx, "consumer", p.failed, b.consumer().Run))
+	for _, r := range roles {
+		started := start(ctx, r.name, p.failed, r.run)
+		if r.takes {
+			p.takers = append(p.takers, started)
+		} else {
+			p.recorders = append(p.recorders, started)
+		}
 	}
 	if err := p.listen(ctx, b); err != nil {
 		return nil, errors.Join(err, p.stop(ctx))

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -23,6 +24,35 @@ type builder struct {
 	budget    *budget.Budget
 	cache     *match.Cache
 	announcer *announce.Announcer
+}
+
+// role is what start starts.
+type role struct {
+	name  string
+	takes bool // takes work, and so stops before those that live on what it records
+	run   func(context.Context) error
+}
+
+// build makes the roles that the process is to run, in the order in which they start.
+func (b *builder) build() ([]role, error) {
+	if err := b.shared(); err != nil {
+		return nil, err
+	}
+	var roles []role
+	c := b.app.Config
+	if c.Has(config.RoleArchiver) {
+		roles = append(roles, role{name: "archiver", run: b.archiver().Run})
+	}
+	if c.Has(config.RoleDispatcher) {
+		roles = append(roles, role{name: "announcer", run: b.announcer.Run}, role{name: "dispatcher", takes: true, run: b.dispatcher().Run})
+	}
+	if c.Has(config.RoleRetry) {
+		roles = append(roles, role{name: "retry", takes: true, run: b.retry().Run})
+	}
+	if c.Has(config.RoleConsumer) {
+		roles = append(roles, role{name: "consumer", takes: true, run: b.consumer().Run})
+	}
+	return roles, nil
 }
 
 // shared makes what several roles use.

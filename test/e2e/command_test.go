@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -119,7 +120,8 @@ func TestSendSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, t.TempDir())
 	out, err := harness.Command(t.Context(), "send", "no type!", "--server", s.URL, "--data", s.Data).CombinedOutput()
-	if _, failed := err.(*exec.ExitError); !failed || !strings.Contains(string(out), "eventType") && !strings.Contains(string(out), "type") {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || !strings.Contains(string(out), "eventType") && !strings.Contains(string(out), "type") {
 		t.Errorf("%v: %s", err, out)
 	}
 	out, err = harness.Command(t.Context(), "send", "a.b", "--server", s.URL, "--data", t.TempDir()).CombinedOutput()

@@ -65,7 +65,7 @@ func (s *Server) Call(ctx context.Context, method, path string, body any, header
 }
 
 // Do is Call that must succeed with a status; it decodes the answer into out, if that is not nil.
-func (s *Server) Do(t testing.TB, want int, method, path string, body, out any, headers ...string) Answer {
+func (s *Server) Do(t *testing.T, want int, method, path string, body, out any, headers ...string) Answer {
 	t.Helper()
 	a, err := s.Call(t.Context(), method, path, body, headers...)
 	if err != nil {
@@ -97,13 +97,13 @@ type Entity struct {
 }
 
 // Target registers a target that may be private.
-func (s *Server) Target(t testing.TB, url string, headers ...string) Target {
+func (s *Server) Target(t *testing.T, url string, headers ...string) Target {
 	t.Helper()
 	return s.TargetWith(t, map[string]any{"url": url, "allowPrivate": true}, headers...)
 }
 
 // TargetWith registers a target with fields.
-func (s *Server) TargetWith(t testing.TB, fields map[string]any, headers ...string) Target {
+func (s *Server) TargetWith(t *testing.T, fields map[string]any, headers ...string) Target {
 	t.Helper()
 	var target Target
 	s.Do(t, http.StatusCreated, http.MethodPost, "/webhooks/targets", fields, &target, headers...)
@@ -111,7 +111,7 @@ func (s *Server) TargetWith(t testing.TB, fields map[string]any, headers ...stri
 }
 
 // Subscribe makes a filter of event patterns and binds a target to it. It returns the subscription's id.
-func (s *Server) Subscribe(t testing.TB, target int64, events []string, headers ...string) int64 {
+func (s *Server) Subscribe(t *testing.T, target int64, events []string, headers ...string) int64 {
 	t.Helper()
 	var filter, sub Entity
 	s.Do(t, http.StatusCreated, http.MethodPost, "/webhooks/filters", map[string]any{"events": events}, &filter, headers...)
@@ -120,7 +120,7 @@ func (s *Server) Subscribe(t testing.TB, target int64, events []string, headers 
 }
 
 // Publish publishes an event and returns its id.
-func (s *Server) Publish(t testing.TB, eventType string, payload []byte, headers ...string) string {
+func (s *Server) Publish(t *testing.T, eventType string, payload []byte, headers ...string) string {
 	t.Helper()
 	var answer struct{ ID string }
 	s.Do(t, http.StatusAccepted, http.MethodPost, "/webhooks/events", payload, &answer, append([]string{"Postrider-Event-Type: " + eventType}, headers...)...)
@@ -146,7 +146,7 @@ func (d Delivery) Final() bool {
 }
 
 // Deliveries lists all deliveries that a query selects.
-func (s *Server) Deliveries(t testing.TB, query string, headers ...string) []Delivery {
+func (s *Server) Deliveries(t *testing.T, query string, headers ...string) []Delivery {
 	t.Helper()
 	var all []Delivery
 	after := ""
@@ -165,7 +165,7 @@ func (s *Server) Deliveries(t testing.TB, query string, headers ...string) []Del
 }
 
 // AwaitDeliveries lists deliveries until they are as wanted, and returns them.
-func (s *Server) AwaitDeliveries(t testing.TB, query string, wanted func([]Delivery) bool, headers ...string) []Delivery {
+func (s *Server) AwaitDeliveries(t *testing.T, query string, wanted func([]Delivery) bool, headers ...string) []Delivery {
 	t.Helper()
 	var got []Delivery
 	Await(t, func() string {
@@ -179,7 +179,7 @@ func (s *Server) AwaitDeliveries(t testing.TB, query string, wanted func([]Deliv
 }
 
 // AwaitState waits until the one delivery of an event to a target is in a state.
-func (s *Server) AwaitState(t testing.TB, event string, target int64, state string, headers ...string) Delivery {
+func (s *Server) AwaitState(t *testing.T, event string, target int64, state string, headers ...string) Delivery {
 	t.Helper()
 	got := s.AwaitDeliveries(t, "eventId="+event+"&targetId="+strconv.FormatInt(target, 10), func(d []Delivery) bool {
 		return len(d) == 1 && d[0].State == state
@@ -189,7 +189,7 @@ func (s *Server) AwaitState(t testing.TB, event string, target int64, state stri
 
 // Await asks again and again until check returns "", and fails with its last answer when it never does. The API shows
 // what is archived with a delay, so its readers ask again.
-func Await(t testing.TB, check func() string) {
+func Await(t *testing.T, check func() string) {
 	t.Helper()
 	deadline := time.NewTimer(Patience)
 	defer deadline.Stop()

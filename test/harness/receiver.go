@@ -38,7 +38,7 @@ type Receiver struct {
 
 // NewReceiver starts a receiver. answer tells the status, and may set headers or wait; nil: always 200. It is closed by
 // the test.
-func NewReceiver(t testing.TB, answer func(m *Message, w http.ResponseWriter) int) *Receiver {
+func NewReceiver(t *testing.T, answer func(m *Message, w http.ResponseWriter) int) *Receiver {
 	t.Helper()
 	if answer == nil {
 		answer = func(*Message, http.ResponseWriter) int { return http.StatusOK }
@@ -80,7 +80,7 @@ func (r *Receiver) Messages() []Message {
 }
 
 // Await waits until what arrived is as wanted, and returns it.
-func (r *Receiver) Await(t testing.TB, what string, wanted func([]Message) bool) []Message {
+func (r *Receiver) Await(t *testing.T, what string, wanted func([]Message) bool) []Message {
 	t.Helper()
 	deadline := time.NewTimer(Patience)
 	defer deadline.Stop()
@@ -101,7 +101,7 @@ func (r *Receiver) Await(t testing.TB, what string, wanted func([]Message) bool)
 }
 
 // AwaitCount waits for n messages.
-func (r *Receiver) AwaitCount(t testing.TB, n int) []Message {
+func (r *Receiver) AwaitCount(t *testing.T, n int) []Message {
 	t.Helper()
 	return r.Await(t, strconv.Itoa(n)+" messages", func(m []Message) bool { return len(m) >= n })
 }

@@ -63,7 +63,7 @@ type Server struct {
 var readyLine = regexp.MustCompile(`^postrider is ready at (http://\S+)`)
 
 // Start runs postrider serve on a folder and a free port, and waits until it is ready. The test ends it if it still runs.
-func Start(t testing.TB, data string, args ...string) *Server {
+func Start(t *testing.T, data string, args ...string) *Server {
 	t.Helper()
 	s, err := Launch(data, args...)
 	if err != nil {
@@ -141,14 +141,14 @@ func (s *Server) Kill() {
 }
 
 // Stop ends the process cleanly and returns its exit status.
-func (s *Server) Stop(t testing.TB) int {
+func (s *Server) Stop(t *testing.T) int {
 	t.Helper()
 	s.Signal(syscall.SIGTERM)
 	return s.WaitExit(t)
 }
 
 // WaitExit waits for the end of the process and returns its exit status.
-func (s *Server) WaitExit(t testing.TB) int {
+func (s *Server) WaitExit(t *testing.T) int {
 	t.Helper()
 	timer := time.NewTimer(Patience)
 	defer timer.Stop()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/internal/config"
+	"github.com/postrider/postrider/internal/kafka"
 	"github.com/postrider/postrider/internal/sqlite"
 )
 
@@ -64,10 +65,20 @@ func (a *app) openDatabase(_ context.Context, e *engines) error {
 	return notBuilt(config.SeamDatabase, a.Config.Database)
 }
 
-func (a *app) openEvents(_ context.Context, e *engines) error {
+func (a *app) openEvents(ctx context.Context, e *engines) error {
 	switch a.Config.Events.Scheme {
 	case config.SchemeSQLite:
 		e.events = e.embedded.Events()
+		return nil
+	case "kafka", "kafka+tls":
+		log, err := kafka.OpenEvents(ctx, kafka.EventOptions{
+			URL: a.Config.Events.Raw, MaxPayload: a.Config.MaxPayload, Clock: a.Clock, Logger: a.Logger, Registerer: a.registry,
+		})
+		if err != nil {
+			return fmt.Errorf("opening the events log %s: %w", a.Config.Events, err)
+		}
+		e.events = log
+		e.closers = append(e.closers, log.Close)
 		return nil
 	}
 	return notBuilt(config.SeamEvents, a.Config.Events)
@@ -91,10 +102,20 @@ func (a *app) openPayloads(_ context.Context, e *engines) error {
 	return notBuilt(config.SeamPayloads, a.Config.Payloads)
 }
 
-func (a *app) openOutcomes(_ context.Context, e *engines) error {
+func (a *app) openOutcomes(ctx context.Context, e *engines) error {
 	switch a.Config.Outcomes.Scheme {
 	case config.SchemeSQLite:
 		e.outcomes = e.embedded.Outcomes(a.Config.Database.Scheme == config.SchemeSQLite)
+		return nil
+	case "kafka", "kafka+tls":
+		log, err := kafka.OpenOutcomes(ctx, kafka.OutcomeOptions{
+			URL: a.Config.Outcomes.Raw, Clock: a.Clock, Logger: a.Logger, Registerer: a.registry,
+		})
+		if err != nil {
+			return fmt.Errorf("opening the outcome log %s: %w", a.Config.Outcomes, err)
+		}
+		e.outcomes = log
+		e.closers = append(e.closers, log.Close)
 		return nil
 	}
 	return notBuilt(config.SeamOutcomes, a.Config.Outcomes)

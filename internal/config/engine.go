@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -12,7 +13,8 @@ const SchemeSQLite = "sqlite"
 // Engine is what stands behind a seam, chosen by a URL.
 type Engine struct {
 	Scheme string   // "sqlite", "kafka", …
-	URL    *url.URL // as it was written; may hold a password, so it is shown by String only
+	Raw    string   // as it was written; may hold a password, so String is what is shown
+	URL    *url.URL // of several hosts, the first
 }
 
 // String is the URL without its password.
@@ -37,10 +39,10 @@ const (
 
 // schemes tells by seam which engines the design has a place for, and whether internal/app opens them.
 var schemes = map[Seam][]scheme{
-	SeamEvents:   {{SchemeSQLite, true}, {"kafka", false}, {"kafka+tls", false}},
+	SeamEvents:   {{SchemeSQLite, true}, {"kafka", true}, {"kafka+tls", true}},
 	SeamQueue:    {{SchemeSQLite, true}, {"sqs", false}},
 	SeamPayloads: {{SchemeSQLite, true}, {"s3", false}},
-	SeamOutcomes: {{SchemeSQLite, true}, {"kafka", false}, {"kafka+tls", false}},
+	SeamOutcomes: {{SchemeSQLite, true}, {"kafka", true}, {"kafka+tls", true}},
 	SeamDatabase: {{SchemeSQLite, true}, {"postgres", false}},
 }
 
@@ -52,12 +54,12 @@ type scheme struct {
 // engine reads the URL of a seam's engine.
 func (r *reader) engine(seam Seam, raw string) Engine {
 	name := string(seam)
-	u, err := url.Parse(raw)
+	u, err := url.Parse(oneHost(raw))
 	if err != nil || u.Scheme == "" {
 		r.hiddenf(name, "is no URL; the embedded engine is sqlite:, others begin with %s", offered(seam, false))
 		return Engine{}
 	}
-	e := Engine{Scheme: u.Scheme, URL: u}
+	e := Engine{Scheme: u.Scheme, Raw: raw, URL: u}
 	i := slices.IndexFunc(schemes[seam], func(s scheme) bool { return s.name == u.Scheme })
 	switch {
 	case i < 0:
@@ -69,6 +71,11 @@ func (r *reader) engine(seam Seam, raw string) Engine {
 	}
 	return e
 }
+
+var hostsRE = regexp.MustCompile(`^([a-z+]+://(?:[^/?#@]*@)?[^/?#,]*),[^/?#]*`)
+
+// oneHost leaves the first of several hosts, since net/url takes one only.
+func oneHost(raw string) string { return hostsRE.ReplaceAllString(raw, "$1") }
 
 // offered lists the schemes of a seam, those that are built or all.
 func offered(seam Seam, built bool) string {

@@ -126,6 +126,7 @@ func (s *slots) lacks(t *tenantUse) why {
 func (s *slots) enter(c *claim) {
 	c.granted = make(chan struct{})
 	s.waiting++
+	c.tenant.waiting++
 	if c.total {
 		s.queued++
 	}
@@ -174,6 +175,7 @@ func (s *slots) serveTenants() {
 
 func (s *slots) exit(c *claim) {
 	s.waiting--
+	c.tenant.waiting--
 	if c.total {
 		s.queued--
 	}

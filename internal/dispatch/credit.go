@@ -43,7 +43,7 @@ func (s *slots) idle(lane postrider.Lane, now time.Time) bool {
 // nothing that may start: something of others may wait behind. What a probe brings in vain is put off to slots of its own
 // and does not come back before, so that probes get through a backlog and do not circle in it.
 func (s *slots) credit(lane postrider.Lane, now time.Time) (n int, probe bool) {
-	free := s.total - s.used - s.pending - s.queued
+	free := min(s.total-s.used-s.queued, s.inHand()-s.waiting) - s.pending
 	bulk := &s.lanes[postrider.LaneBulk]
 	share := max(s.total/4, 1) - bulk.used - bulk.pending
 	switch {
@@ -80,7 +80,7 @@ func (s *slots) startable(enough int) (int, bool) {
 		if looked++; looked > s.total {
 			break
 		}
-		if room := s.room(t) - t.pending - len(t.waiters); room > 0 && (least == 0 || room < least) {
+		if room := s.wanted(t); room > 0 && (least == 0 || room < least) {
 			least = room
 		}
 	}

@@ -4,7 +4,6 @@ import "time"
 
 const (
 	smoothing    = 8 // an attempt counts for an eighth of the smoothed time
-	firstLatency = 100 * time.Millisecond
 	leastLatency = time.Millisecond
 )
 
@@ -35,10 +34,7 @@ func (p *pace) ended(now time.Time, took time.Duration) {
 // interval is the time from one free slot to the next, with n slots. Where nothing has ended for longer than attempts used
 // to take, it is as long as that.
 func (p *pace) interval(n int, now time.Time) time.Duration {
-	latency := p.latency
-	if latency == 0 {
-		latency = firstLatency
-	}
+	latency := p.latency // 0, where nothing is known: what hangs shows soon
 	if still := now.Sub(p.moved); !p.moved.IsZero() && still > latency {
 		latency = still
 	}

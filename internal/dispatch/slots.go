@@ -38,9 +38,10 @@ type tenantUse struct {
 	pace
 	used    int
 	pending int
+	waiting int // in hand, for whatever they lack
 	active  bool
 	seen    time.Time
-	waiters []*claim
+	waiters []*claim // for the tenant's turn
 }
 
 // targetUse is what a target uses.
@@ -98,7 +99,14 @@ func (s *slots) full(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.tenants[name]
-	return t != nil && s.room(t) <= t.pending+len(t.waiters)
+	return t != nil && s.wanted(t) <= 0
+}
+
+// wanted is how many more deliveries of a tenant are worth taking: as many as may start, of which those that would have to
+// wait for their target are within the tenant's part of what may wait in hand. A quarter of that is left for newcomers.
+func (s *slots) wanted(t *tenantUse) int {
+	hand := max(s.inHand()*3/4/max(s.active, 1), s.total/probePart, 1)
+	return min(s.room(t), hand) - t.pending - t.waiting
 }
 
 // release gives a slot back, after an attempt that took so long.
@@ -140,7 +148,7 @@ func (s *slots) sweep() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, t := range s.tenants {
-		if t.used+t.pending+len(t.waiters) > 0 || now.Sub(t.seen) <= tenantIdle {
+		if t.used+t.pending+t.waiting > 0 || now.Sub(t.seen) <= tenantIdle {
 			continue
 		}
 		if t.active {

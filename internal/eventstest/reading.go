@@ -1,0 +1,170 @@
+package eventstest
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/postrider/postrider"
+)
+
+func testOrderInAPartition(t *testing.T, h Harness) {
+	last := map[string][]string{}
+	appended := map[string]int{}
+	for n := range 50 {
+		e := NewEvent("acme", n)
+		appendAll(t, h.Log, e)
+		appended[e.ID] = n
+	}
+	r := reader(t, h.Log)
+	defer r.Close()
+	collect(t, r, 50, func(b *postrider.EventBatch) {
+		for _, e := range b.Events {
+			last[b.Partition] = append(last[b.Partition], e.ID)
+		}
+	})
+	for partition, ids := range last {
+		if !slices.IsSortedFunc(ids, func(a, b string) int { return appended[a] - appended[b] }) {
+			t.Errorf("partition %s is out of order: %v", partition, ids)
+		}
+	}
+}
+
+// What was read and not committed is read again, the same.
+func testUncommittedComeAgain(t *testing.T, h Harness) {
+	want := map[string]*postrider.Event{}
+	for n := range 10 {
+		e := NewEvent("acme", n)
+		appendAll(t, h.Log, e)
+		want[e.ID] = e
+	}
+	r := reader(t, h.Log)
+	collect(t, r, 10, nil)
+	log := h.Reopen(t)
+	again := reader(t, log)
+	defer again.Close()
+	for _, e := range collect(t, again, 10, nil) {
+		same(t, e, want[e.ID])
+	}
+}
+
+// What was committed is not read again after the reader was closed, which makes positions durable.
+func testCommittedAreNotRead(t *testing.T, h Harness) {
+	for n := range 10 {
+		appendAll(t, h.Log, NewEvent("acme", n))
+	}
+	r := reader(t, h.Log)
+	collect(t, r, 10, r.Commit)
+	if err := r.Close(); err != nil {
+		t.Fatalf("close: %v", err)
+	}
+	log := h.Reopen(t)
+	appendAll(t, log, NewEvent("acme", 10))
+	again := reader(t, log)
+	defer again.Close()
+	if got := collect(t, again, 1, nil)[0]; got.ID != "evt_10" {
+		t.Errorf("%s was read again", got.ID)
+	}
+}
+
+func testNextIgnoresCommit(t *testing.T, h Harness) {
+	r := reader(t, h.Log)
+	defer r.Close()
+	var batches []*postrider.EventBatch
+	for n := range 5 {
+		appendAll(t, h.Log, NewEvent("acme", n))
+		got := collect(t, r, 1, func(b *postrider.EventBatch) { batches = append(batches, b) })
+		if got[0].ID != fmt.Sprintf("evt_%d", n) {
+			t.Fatalf("read %s, want evt_%d", got[0].ID, n)
+		}
+	}
+	for _, b := range batches {
+		r.Commit(b)
+	}
+}
+
+// Positions, times and derived ids are the same at each read.
+func testSameAfterReread(t *testing.T, h Harness) {
+	e := NewEvent("acme", 1)
+	appendAll(t, h.Log, e)
+	r := reader(t, h.Log)
+	first := collect(t, r, 1, nil)[0]
+	log := h.Reopen(t)
+	again := reader(t, log)
+	defer again.Close()
+	second := collect(t, again, 1, nil)[0]
+	if first.Position != second.Position || !first.AcceptedAt.Equal(second.AcceptedAt) || first.Position != e.Position {
+		t.Errorf("first %s at %v, then %s at %v", first.Position, first.AcceptedAt, second.Position, second.AcceptedAt)
+	}
+	if postrider.NewDeliveryID(first, 7) != postrider.NewDeliveryID(second, 7) {
+		t.Error("the delivery ids differ")
+	}
+}
+
+func testManyPublishers(t *testing.T, h Harness) {
+	const publishers, each = 8, 25
+	var work sync.WaitGroup
+	for p := range publishers {
+		work.Go(func() {
+			for n := range each {
+				commit, err := h.Log.Append(t.Context(), []*postrider.Event{NewEvent("acme", p*each+n)})
+				if err != nil {
+					t.Errorf("append: %v", err)
+					return
+				}
+				if err := commit.Wait(t.Context()); err != nil {
+					t.Errorf("commit: %v", err)
+				}
+			}
+		})
+	}
+	r := reader(t, h.Log)
+	defer r.Close()
+	seen := map[string]bool{}
+	for _, e := range collect(t, r, publishers*each, r.Commit) {
+		if seen[e.ID] {
+			t.Errorf("%s came twice", e.ID)
+		}
+		seen[e.ID] = true
+	}
+	work.Wait()
+}
+
+func testFind(t *testing.T, h Harness) {
+	finder, ok := h.Log.(postrider.EventFinder)
+	if !ok {
+		t.Skip("the log does not find events by id")
+	}
+	older, newer, foreign := NewEvent("acme", 1), NewEvent("acme", 1), NewEvent("globex", 1)
+	appendAll(t, h.Log, older)
+	appendAll(t, h.Log, newer)
+	appendAll(t, h.Log, foreign)
+	got, err := finder.Find(patient(t), "acme", "evt_1")
+	if err != nil || got.Position != newer.Position {
+		t.Errorf("found %+v, %v; want the newest at %s", got, err, newer.Position)
+	}
+	if _, err := finder.Find(patient(t), "initech", "evt_1"); postrider.CodeOf(err) != postrider.CodeNotFound {
+		t.Errorf("another tenant's event: %v", err)
+	}
+}
+
+// Benchmark measures appends of 1 KiB by many publishers.
+func Benchmark(b *testing.B, open func(b *testing.B) postrider.EventLog) {
+	log := open(b)
+	body := random(1024)
+	b.SetParallelism(32)
+	b.SetBytes(1024)
+	b.RunParallel(func(pb *testing.PB) {
+		for n := 0; pb.Next(); n++ {
+			commit, err := log.Append(b.Context(), []*postrider.Event{withBody(n, body)})
+			if err == nil {
+				err = commit.Wait(b.Context())
+			}
+			if err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}

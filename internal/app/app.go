@@ -18,6 +18,7 @@ import (
 
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/internal/config"
+	"github.com/postrider/postrider/internal/egress"
 	"github.com/postrider/postrider/internal/seal"
 )
 
@@ -28,9 +29,11 @@ type Options struct {
 	Logger  *slog.Logger
 	Ready   func(Ready) // called once when the process is ready for work; may be nil
 
-	Clock  postrider.Clock                                                       // nil: time.Now
-	Listen func(ctx context.Context, network, addr string) (net.Listener, error) // nil: the network's
-	Dial   func(ctx context.Context, network, addr string) (net.Conn, error)     // of targets, after vetting; nil: the network's
+	// A simulation gives its own clock and network; nil stands for the real ones.
+	Clock    postrider.Clock
+	Listen   func(ctx context.Context, network, addr string) (net.Listener, error)
+	Resolver egress.Resolver                                                   // of the names of targets
+	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // to targets, once vetted
 }
 
 // Ready tells where a process that is ready can be used.

@@ -17,6 +17,7 @@ type producer struct {
 	mu      sync.Mutex
 	digests map[string][32]byte
 	acked   map[string]bool
+	rounds  map[string]int
 }
 
 // start publishes with some workers until stop is called or the server is gone.
@@ -28,7 +29,7 @@ func (p *producer) start(t *testing.T, s *harness.Server, workers, round int) (s
 		wg.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(round), uint64(w)))
 			for n := 0; ctx.Err() == nil; n++ {
-				if !p.publish(ctx, s, fmt.Sprintf("k%d-w%d-%d", round, w, n), body(random)) {
+				if !p.publish(ctx, s, round, fmt.Sprintf("k%d-w%d-%d", round, w, n), body(random)) {
 					return
 				}
 			}
@@ -51,12 +52,13 @@ func body(random *rand.Rand) []byte {
 }
 
 // publish sends one event. It reports false when no more can be sent.
-func (p *producer) publish(ctx context.Context, s *harness.Server, id string, payload []byte) bool {
+func (p *producer) publish(ctx context.Context, s *harness.Server, round int, id string, payload []byte) bool {
 	p.mu.Lock()
 	if p.digests == nil {
-		p.digests, p.acked = map[string][32]byte{}, map[string]bool{}
+		p.digests, p.acked, p.rounds = map[string][32]byte{}, map[string]bool{}, map[string]int{}
 	}
 	p.digests[id] = sha256.Sum256(payload)
+	p.rounds[id] = round
 	p.mu.Unlock()
 	a, err := s.Call(ctx, http.MethodPost, "/webhooks/events", payload, "Postrider-Event-Type: crash.test", "Postrider-Event-Id: "+id)
 	if err != nil {
@@ -76,6 +78,13 @@ func (p *producer) sent(id string) ([32]byte, bool) {
 	defer p.mu.Unlock()
 	digest, ok := p.digests[id]
 	return digest, ok
+}
+
+// round tells in which round an event was sent.
+func (p *producer) round(id string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rounds[id]
 }
 
 // accepted returns the ids that got a 202.

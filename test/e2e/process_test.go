@@ -161,6 +161,38 @@ func TestRolesOneAfterTheOther(t *testing.T) {
 	r.AwaitCount(t, 1)
 }
 
+// TestSecondSignalEndsAtOnce stops a server whose attempt does not end: the first signal waits for it, the second does not.
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	begun, release := make(chan struct{}), make(chan struct{})
+	r := harness.NewReceiver(t, func(*harness.Message, http.ResponseWriter) int {
+		close(begun)
+		<-release
+		return http.StatusOK
+	})
+	defer close(release)
+	s := harness.Start(t, t.TempDir(), "--timeout", "10m", "--drain", "1h")
+	s.Subscribe(t, s.Target(t, r.URL).ID, []string{"*"})
+	s.Publish(t, "a.b", []byte("x"))
+	<-begun
+	s.Signal(syscall.SIGTERM)
+	harness.Await(t, func() string {
+		a, err := s.Call(t.Context(), http.MethodGet, "/readyz", nil)
+		if err != nil || a.Status != http.StatusServiceUnavailable {
+			return "a stopping server is ready"
+		}
+		return ""
+	})
+	a, err := s.Call(t.Context(), http.MethodPost, "/webhooks/events", []byte("x"), "Postrider-Event-Type: a.b")
+	if err != nil || a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
+		t.Errorf("a stopping server answers %d (%v)", a.Status, err)
+	}
+	s.Signal(syscall.SIGINT)
+	if status := s.WaitExit(t); status != 1 {
+		t.Errorf("exit status %d", status)
+	}
+}
+
 // TestStopUnderLoad stops a server cleanly, again and again, while events are published. Nothing accepted may be missing
 // and nothing may arrive twice.
 func TestStopUnderLoad(t *testing.T) {

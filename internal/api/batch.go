@@ -91,7 +91,7 @@ func parseBatch(body []byte, tenant string, maxPayload int64) ([]*postrider.Even
 	if _, err := d.Token(); err != nil {
 		return nil, postrider.Errorf(postrider.CodeMalformed, "the array is not closed")
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // Decoder returns it bare
+	if _, err := d.Token(); err != io.EOF {
 		return nil, postrider.Errorf(postrider.CodeMalformed, "there is something after the JSON array")
 	}
 	switch {

@@ -88,7 +88,7 @@ func parseObject(raw []byte) (object, error) {
 		if err := d.Decode(&value); err != nil {
 			return nil, malformed(err)
 		}
-		key := name.(string) //nolint:errcheck,forcetypeassert // a member's name is a string, or Token fails
+		key, _ := name.(string) // a member's name is one, or Token fails
 		if _, twice := o[key]; twice {
 			faults.Addf(key, "is there twice")
 		}
@@ -97,7 +97,7 @@ func parseObject(raw []byte) (object, error) {
 	if _, err := d.Token(); err != nil {
 		return nil, malformed(err)
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // Decoder returns it bare
+	if _, err := d.Token(); err != io.EOF {
 		return nil, postrider.Errorf(postrider.CodeMalformed, "there is something after the JSON object")
 	}
 	return o, faults.Err()

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"net/http"
@@ -72,7 +73,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 		c.fail(err)
 		return
 	}
-	if err := c.authorize(); err != nil {
+	if err := c.authorize(r.Context()); err != nil {
 		c.fail(err)
 		return
 	}
@@ -140,7 +141,7 @@ func (r *route) match(segments []string) (map[string]string, bool) {
 }
 
 // authorize finds whose key it is, and for which tenant it acts.
-func (c *call) authorize() error {
+func (c *call) authorize(ctx context.Context) error {
 	if c.route.open {
 		return nil
 	}
@@ -157,7 +158,7 @@ func (c *call) authorize() error {
 		}
 		return postrider.CheckTenant(c.tenant)
 	}
-	tenant, err := c.api.tenantOf(c.r.Context(), hash)
+	tenant, err := c.api.tenantOf(ctx, hash)
 	if err != nil {
 		return err
 	}

@@ -137,7 +137,7 @@ func (s *slots) took(lane postrider.Lane, leases []*postrider.Lease) {
 		}
 		n := len(l.Pack.Deliveries)
 		t := s.tenant(l.Pack.Tenant, now)
-		vain = vain && s.room(t) == 0
+		vain = vain && s.wanted(t) <= 0
 		t.pending += n
 		use.pending += n
 		s.pending += n

@@ -18,11 +18,12 @@ const (
 // judge asks the cache, and returns what ends the delivery, or nil if it may be sent.
 func (d *Dispatcher) judge(j *job) *result {
 	target, verdict := d.Cache.Judge(j.lease.Pack.Tenant, j.delivery.TargetID, j.delivery.Event.Type, j.delivery.Version)
-	var r result
-	switch verdict {
-	case match.Send:
+	if verdict == match.Send {
 		j.target = target
 		return nil
+	}
+	var r result
+	switch verdict {
 	case match.Deleted:
 		r = d.final(j, postrider.StateCancelled, postrider.ReasonTargetDeleted)
 	case match.Off:

@@ -217,7 +217,7 @@ func TestAllowedRanges(t *testing.T) {
 }
 
 // TestEnvironmentProxyIsIgnored sets every variable that net/http would read; the server that they name must not be asked.
-func TestEnvironmentProxyIsIgnored(t *testing.T) {
+func TestEnvironmentProxyIsIgnored(t *testing.T) { //nolint:paralleltest // it sets the environment
 	var asked atomic.Int32
 	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
 	defer proxy.Close()

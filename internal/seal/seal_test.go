@@ -75,7 +75,8 @@ func TestKeys(t *testing.T) {
 			t.Errorf("%d bytes: %v", n, err)
 		}
 	}
-	if box(t, 1).Fingerprint() != box(t, 1).Fingerprint() || box(t, 1).Fingerprint() == box(t, 2).Fingerprint() {
+	one, again, other := box(t, 1).Fingerprint(), box(t, 1).Fingerprint(), box(t, 2).Fingerprint()
+	if one != again || one == other {
 		t.Error("a fingerprint does not name its key")
 	}
 	print := box(t, 1).Fingerprint()

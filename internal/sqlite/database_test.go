@@ -10,6 +10,7 @@ import (
 func TestDatabase(t *testing.T) {
 	t.Parallel()
 	databasetest.Run(t, func(t *testing.T) databasetest.Harness {
+		t.Helper()
 		f := openFolder(t)
 		return databasetest.Harness{Database: f.db.Database(), Reopen: func(t *testing.T) postrider.Database { t.Helper(); return f.crash(t).Database() }}
 	})

@@ -64,7 +64,7 @@ func openEvents(ctx context.Context, db *DB) (*events, error) {
 	return e, nil
 }
 
-// Limits: an event may have what fits into chunks; a read costs what a fetch costs.
+// Limits tells that an event may have what fits into chunks, and that a read costs what a fetch costs.
 func (e *events) Limits() postrider.EventLimits {
 	return postrider.EventLimits{MaxBytes: maxEventBytes, CheapRead: true}
 }

@@ -10,6 +10,7 @@ import (
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	eventstest.Run(t, func(t *testing.T) eventstest.Harness {
+		t.Helper()
 		f := openFolder(t)
 		return eventstest.Harness{Log: f.db.Events(), Reopen: func(t *testing.T) postrider.EventLog { t.Helper(); return f.crash(t).Events() }}
 	})

@@ -21,62 +21,62 @@ type folder struct {
 	set func(*sqlite.Options)
 }
 
-func openFolder(t testing.TB, set ...func(*sqlite.Options)) *folder {
-	t.Helper()
-	f := &folder{dir: t.TempDir()}
+func openFolder(tb testing.TB, set ...func(*sqlite.Options)) *folder {
+	tb.Helper()
+	f := &folder{dir: tb.TempDir()}
 	if len(set) > 0 {
 		f.set = set[0]
 	}
-	f.open(t)
+	f.open(tb)
 	return f
 }
 
-func (f *folder) open(t testing.TB) {
-	t.Helper()
+func (f *folder) open(tb testing.TB) {
+	tb.Helper()
 	o := sqlite.Options{Dir: f.dir, Instance: "test"}
 	if f.set != nil {
 		f.set(&o)
 	}
-	db, err := sqlite.Open(t.Context(), o)
+	db, err := sqlite.Open(tb.Context(), o)
 	if err != nil {
-		t.Fatalf("open: %v", err)
+		tb.Fatalf("open: %v", err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := db.Close(); err != nil {
-			t.Errorf("close: %v", err)
+			tb.Errorf("close: %v", err)
 		}
 	})
 	f.db = db
 }
 
 // crash copies the files as they are and opens the copy.
-func (f *folder) crash(t testing.TB) *sqlite.DB {
-	t.Helper()
-	dir := t.TempDir()
+func (f *folder) crash(tb testing.TB) *sqlite.DB {
+	tb.Helper()
+	dir := tb.TempDir()
 	for _, name := range []string{sqlite.FileName + "-wal", sqlite.FileName} { // first the WAL: a checkpoint in between then loses nothing
-		copyFile(t, filepath.Join(f.dir, name), filepath.Join(dir, name))
+		copyFile(tb, filepath.Join(f.dir, name), filepath.Join(dir, name))
 	}
 	f.dir = dir
-	f.open(t)
+	f.open(tb)
 	return f.db
 }
 
-func copyFile(t testing.TB, from, to string) {
-	t.Helper()
+func copyFile(tb testing.TB, from, to string) {
+	tb.Helper()
 	in, err := os.Open(from)
 	if os.IsNotExist(err) {
 		return
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer in.Close()
 	out, err := os.Create(to)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer out.Close()
 	if _, err := io.Copy(out, in); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }

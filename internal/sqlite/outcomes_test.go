@@ -10,6 +10,7 @@ import (
 func TestOutcomes(t *testing.T) {
 	t.Parallel()
 	outcomestest.Run(t, func(t *testing.T) outcomestest.Harness {
+		t.Helper()
 		f := openFolder(t)
 		return outcomestest.Harness{Log: f.db.Outcomes(false), Reopen: func(t *testing.T) postrider.OutcomeLog { t.Helper(); return f.crash(t).Outcomes(false) }}
 	})

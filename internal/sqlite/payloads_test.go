@@ -10,6 +10,7 @@ import (
 func TestPayloads(t *testing.T) {
 	t.Parallel()
 	payloadstest.Run(t, func(t *testing.T) payloadstest.Harness {
+		t.Helper()
 		f := openFolder(t)
 		return payloadstest.Harness{Store: f.db.Payloads(), Reopen: func(t *testing.T) postrider.PayloadStore { t.Helper(); return f.crash(t).Payloads() }}
 	})

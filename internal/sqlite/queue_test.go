@@ -12,6 +12,7 @@ import (
 func TestQueue(t *testing.T) {
 	t.Parallel()
 	queuetest.Run(t, func(t *testing.T, lease time.Duration) queuetest.Harness {
+		t.Helper()
 		f := openFolder(t, func(o *sqlite.Options) { o.QueueLease = lease })
 		return queuetest.Harness{Queue: f.db.Queue(), Fair: true, Reopen: func(t *testing.T) postrider.Queue { t.Helper(); return f.crash(t).Queue() }}
 	})

@@ -1,0 +1,112 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/postrider/postrider"
+)
+
+// TestSlotsAddUp has many goroutines take and give slots back, some of which give up waiting: no limit is ever passed, and
+// nothing is left at the end.
+func TestSlotsAddUp(t *testing.T) {
+	t.Parallel()
+	const total, limit, tenants, targets = 12, 3, 4, 8
+	s := newSlots(total, prometheus.NewGauge(prometheus.GaugeOpts{Name: "x"}))
+	var inAll atomic.Int64
+	var perTarget [targets]atomic.Int64
+	var granted atomic.Int64
+	stopped, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for g := range 60 {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(1, uint64(g)))
+			for range 200 {
+				target := random.IntN(targets)
+				tenant := fmt.Sprint(target % tenants)
+				ctx := t.Context()
+				if random.IntN(4) == 0 {
+					ctx = stopped
+				}
+				c := &claim{lane: postrider.LaneFirst, tenantName: tenant, targetID: int64(target), limit: limit, longest: time.Minute}
+				if s.acquire(ctx, c) != whyNot {
+					continue
+				}
+				granted.Add(1)
+				if inAll.Add(1) > total || perTarget[target].Add(1) > limit {
+					t.Error("a limit is passed")
+				}
+				if random.IntN(50) == 0 {
+					s.sweep()
+				}
+				perTarget[target].Add(-1)
+				inAll.Add(-1)
+				s.release(c, time.Microsecond)
+			}
+		})
+	}
+	stop()
+	wg.Wait()
+	if s.used != 0 || s.waiting != 0 || s.queued != 0 || s.pending != 0 || len(s.ring) != 0 || granted.Load() == 0 {
+		t.Errorf("left: %+v, %d granted", s, granted.Load())
+	}
+	for id, x := range s.targets {
+		if x.places != 0 || len(x.waiters) != 0 {
+			t.Errorf("left of target %d: %+v", id, x)
+		}
+	}
+	for name, x := range s.tenants {
+		if x.used != 0 || x.waiting != 0 || x.pending != 0 || len(x.waiters) != 0 {
+			t.Errorf("left of tenant %s: %+v", name, x)
+		}
+	}
+}
+
+// TestReserve fills a tenant's share, and finds the reserve open to others up to their fair share only.
+func TestReserve(t *testing.T) {
+	t.Parallel()
+	s := newSlots(8, prometheus.NewGauge(prometheus.GaugeOpts{Name: "x"}))
+	ended, end := context.WithCancel(t.Context())
+	end() // nobody waits
+	take := func(tenant string) why {
+		return s.acquire(ended, &claim{lane: postrider.LaneFirst, tenantName: tenant, targetID: 1, limit: 100, longest: time.Minute})
+	}
+	for i := range 6 {
+		if w := take("a"); w != whyNot {
+			t.Fatalf("slot %d: %s", i, w)
+		}
+	}
+	if take("a") == whyNot {
+		t.Error("a tenant takes of the reserve beyond its fair share")
+	}
+	if !s.full("a") || s.full("b") {
+		t.Error("the hint to the queue is wrong")
+	}
+	for i := range 2 {
+		if w := take("b"); w != whyNot {
+			t.Errorf("slot %d of the reserve: %s", i, w)
+		}
+	}
+	if take("b") == whyNot || take("c") == whyNot {
+		t.Error("more than all slots are taken")
+	}
+}
+
+// TestPromisesFollowOneAnother promises the slots of a target that is stuck.
+func TestPromisesFollowOneAnother(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	p := pace{latency: 10 * time.Second, moved: now}
+	for n := 1; n <= 100; n++ {
+		if at, want := p.promise(5, now), now.Add(time.Duration(n)*2*time.Second); !at.Equal(want) {
+			t.Fatalf("promise %d is %v, want %v", n, at.Sub(now), want.Sub(now))
+		}
+	}
+}

@@ -90,6 +90,9 @@ func (d *database) conditions(tenant string, q postrider.DeliveryQuery) (where s
 		add("type = ?", q.EventType)
 	}
 	now := d.db.clock().UnixMilli()
+	if q.State != "" && q.State != postrider.StateDelivered {
+		add("state <> 'delivered'") // literally: so that SQLite may use the partial index
+	}
 	switch q.State {
 	case "":
 	case postrider.StateDeferred:

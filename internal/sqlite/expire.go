@@ -109,7 +109,8 @@ func (d *database) expireSomeEvents(t *tx, before int64) (int, error) {
 		}
 		n++
 	}
-	heads, err := t.execCount("DELETE FROM event_heads WHERE seq IN (SELECT seq FROM event_heads WHERE seq < (SELECT max(seq) FROM event_heads) AND accepted_at < ? ORDER BY seq LIMIT ?)", before, expireStep)
+	heads, err := t.execCount(`DELETE FROM event_heads WHERE seq IN (SELECT seq FROM (SELECT seq, accepted_at FROM event_heads ORDER BY seq LIMIT ?)
+		WHERE accepted_at < ? AND seq < (SELECT max(seq) FROM event_heads))`, expireStep, before) // the oldest only: a scan of all would hold up the writer
 	return n + int(heads), err
 }
 

@@ -41,18 +41,35 @@ func (s *store) apply(t *tx, outcomes []postrider.Outcome, lazy bool) error {
 			return err
 		}
 	}
+	var stored []postrider.DeliveryID
 	for i := range folded {
 		f := &folded[i]
 		if lazy && f.Record.State == postrider.StatePending && f.Record.Generation == 0 && len(f.Attempts) == 0 {
 			s.wait(f.Record)
 			continue
 		}
-		delete(s.pending, f.Record.ID)
 		if err := s.merge(t, f); err != nil {
 			return err
 		}
+		if _, waits := s.pending[f.Record.ID]; waits {
+			stored = append(stored, f.Record.ID)
+		}
 	}
+	s.forget(t, stored, 0)
 	return nil
+}
+
+// forget ends the waiting of deliveries once they have a row for good, and drops the first of the order.
+func (s *store) forget(t *tx, stored []postrider.DeliveryID, first int) {
+	if len(stored) == 0 && first == 0 {
+		return
+	}
+	t.onCommit(func() {
+		for _, id := range stored {
+			delete(s.pending, id)
+		}
+		s.order = s.order[first:]
+	})
 }
 
 func (s *store) wait(r postrider.DeliveryRecord) {
@@ -70,6 +87,9 @@ func (s *store) wait(r postrider.DeliveryRecord) {
 func (s *store) flush(t *tx) error { return s.flushUntil(t, time.Now().Add(-rowDelay)) }
 
 func (s *store) flushUntil(t *tx, before time.Time) error {
+	if len(s.order) > 0 {
+		s.timer.Reset(rowDelay) // for what stays, or if this group fails
+	}
 	n := 0
 	for ; n < len(s.order); n++ {
 		w, there := s.pending[s.order[n]]
@@ -77,15 +97,13 @@ func (s *store) flushUntil(t *tx, before time.Time) error {
 			continue
 		}
 		if w.since.After(before) {
-			s.timer.Reset(rowDelay)
 			break
 		}
 		if err := s.merge(t, &postrider.Folded{Record: w.record}); err != nil {
 			return err
 		}
-		delete(s.pending, s.order[n])
 	}
-	s.order = s.order[n:]
+	s.forget(t, s.order[:n], n)
 	return nil
 }
 

@@ -213,7 +213,7 @@ func TestPayloads(t *testing.T) {
 		e.Payload.Key, e.Payload.Bytes = "k", nil
 	}
 	logged := func(w *world, e *postrider.Event) {
-		w.log[e.Position] = e.Payload.Bytes
+		w.log[e.Position] = *e
 		e.Payload.Log, e.Payload.Bytes = true, nil
 	}
 	for name, c := range map[string]struct {
@@ -224,11 +224,17 @@ func TestPayloads(t *testing.T) {
 		"stored": {stored, "delivered", 1},
 		"logged": {logged, "delivered", 1},
 		"expired in the store": {func(w *world, e *postrider.Event) {
+			w.log[e.Position] = *e
 			stored(w, e)
-			w.log[e.Position] = w.stored["k"]
 			delete(w.stored, "k")
 		}, "delivered", 2},
-		"lost":              {func(w *world, e *postrider.Event) { stored(w, e); delete(w.stored, "k") }, "exhausted/payload_lost", 2},
+		"lost": {func(w *world, e *postrider.Event) { stored(w, e); delete(w.stored, "k") }, "exhausted/payload_lost", 2},
+		"another event in the log": {func(w *world, e *postrider.Event) {
+			logged(w, e)
+			other := w.log[e.Position]
+			other.Tenant = "another"
+			w.log[e.Position] = other
+		}, "exhausted/payload_lost", 1},
 		"lost from the log": {func(w *world, e *postrider.Event) { logged(w, e); delete(w.log, e.Position) }, "exhausted/payload_lost", 1},
 		"store away": {func(w *world, e *postrider.Event) {
 			stored(w, e)

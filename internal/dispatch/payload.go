@@ -132,6 +132,9 @@ func (f *fetches) read(ctx context.Context, e *postrider.Event) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
+	if logged.ID != e.ID || logged.Tenant != e.Tenant {
+		return nil, postrider.Errorf(postrider.CodeGone, "the log has another event at the payload's position: it began anew")
+	}
 	return logged.Payload.Bytes, nil
 }
 

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,8 +14,9 @@ import (
 
 const (
 	batchOutcomes  = 1000
-	batchesFlying  = 32   // that wait for their commits
-	waitingRecords = 4096 // outcomes that are not durable, beyond which nothing is taken
+	batchesFlying  = 32     // that wait for their commits
+	waitingRecords = 16_384 // outcomes that are not durable, beyond which nothing is taken
+	recordTimeout  = 5 * time.Second
 	divertFor      = 5 * time.Second
 )
 
@@ -94,11 +96,9 @@ func (r *recorder) run(ctx context.Context) {
 				break
 			}
 			r.flying <- struct{}{}
-			outcomes := outcomesOf(batch)
-			commit, err := r.ask(ctx, outcomes)
 			batches.Go(func() {
 				defer func() { <-r.flying }()
-				r.finish(ctx, batch, outcomes, commit, err)
+				r.finish(ctx, batch)
 			})
 		}
 	}
@@ -125,8 +125,9 @@ func outcomesOf(batch []entry) []postrider.Outcome {
 }
 
 // finish waits until a batch is durable, wherever, and deals with its deliveries.
-func (r *recorder) finish(ctx context.Context, batch []entry, outcomes []postrider.Outcome, commit *postrider.Commit, err error) {
-	if !r.durable(ctx, outcomes, commit, err) {
+func (r *recorder) finish(ctx context.Context, batch []entry) {
+	outcomes := outcomesOf(batch)
+	if !r.durable(ctx, outcomes) {
 		r.d.Logger.Error("outcomes are not recorded; their deliveries come again when their leases end", "outcomes", len(outcomes))
 		return
 	}
@@ -141,14 +142,12 @@ func (r *recorder) finish(ctx context.Context, batch []entry, outcomes []postrid
 }
 
 // durable tries the outcome log and the queue by turns until one has the outcomes; false if ctx ended.
-func (r *recorder) durable(ctx context.Context, outcomes []postrider.Outcome, commit *postrider.Commit, err error) bool {
+func (r *recorder) durable(ctx context.Context, outcomes []postrider.Outcome) bool {
 	var pause steady.Backoff
 	held := false
 	for {
-		if err == nil && commit != nil {
-			err = commit.Wait(ctx)
-		}
-		if err == nil && commit != nil || r.divert(ctx, outcomes, err) {
+		err := r.record(ctx, outcomes)
+		if err == nil || r.divert(ctx, outcomes, err) {
 			if held {
 				r.blocked.Add(-1)
 			}
@@ -162,16 +161,28 @@ func (r *recorder) durable(ctx context.Context, outcomes []postrider.Outcome, co
 			r.blocked.Add(1)
 		}
 		pause.After(ctx, r.d.Logger, "record of outcomes", err)
-		commit, err = r.ask(ctx, outcomes)
 	}
 }
 
-// ask has the outcome log record, unless it failed just now: then there is neither a Commit nor an error.
-func (r *recorder) ask(ctx context.Context, outcomes []postrider.Outcome) (*postrider.Commit, error) {
-	if r.d.Clock().UnixNano() < r.until.Load() {
-		return nil, nil
+// errLeftAlone says that the outcome log was not asked, since it failed just now.
+var errLeftAlone = errors.New("the outcome log is left alone for a while")
+
+// record has the outcome log record, within recordTimeout: one that hangs is away. After a failure one batch alone tries it.
+func (r *recorder) record(ctx context.Context, outcomes []postrider.Outcome) error {
+	now, until := r.d.Clock(), r.until.Load()
+	if until != 0 && (now.UnixNano() < until || !r.until.CompareAndSwap(until, now.Add(divertFor).UnixNano())) {
+		return errLeftAlone
 	}
-	return r.d.Outcomes.Record(ctx, outcomes)
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
+	commit, err := r.d.Outcomes.Record(ctx, outcomes)
+	if err == nil {
+		err = commit.Wait(ctx)
+	}
+	if err == nil && until != 0 {
+		r.until.Store(0)
+	}
+	return err
 }
 
 // divert puts outcomes into the queue, and reports whether they are durable there.
@@ -179,12 +190,14 @@ func (r *recorder) divert(ctx context.Context, outcomes []postrider.Outcome, cau
 	if ctx.Err() != nil {
 		return false
 	}
-	if cause != nil {
+	if !errors.Is(cause, errLeftAlone) {
 		r.until.Store(r.d.Clock().Add(divertFor).UnixNano())
 		r.d.metrics.failures.WithLabelValues("record").Inc()
 		r.d.Logger.Warn("the outcome log does not take outcomes; they go to the queue", "error", cause)
 	}
 	items := r.items(outcomes, nil)
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
 	commit, err := r.d.Queue.Put(ctx, items...)
 	if err == nil {
 		err = commit.Wait(ctx)

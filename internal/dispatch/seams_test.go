@@ -106,8 +106,8 @@ func (e events) Read(_ context.Context, at postrider.Position) (*postrider.Event
 	if err := e.fail["read"]; err != nil {
 		return nil, err
 	}
-	if bytes, ok := e.log[at]; ok {
-		return &postrider.Event{Payload: postrider.Payload{Size: int64(len(bytes)), Bytes: bytes}}, nil
+	if logged, ok := e.log[at]; ok {
+		return &logged, nil
 	}
 	return nil, postrider.Errorf(postrider.CodeGone, "gone")
 }

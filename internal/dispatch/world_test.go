@@ -39,7 +39,7 @@ type world struct {
 	stored    map[string][]byte
 	stores    int
 	gets      int
-	log       map[postrider.Position][]byte
+	log       map[postrider.Position]postrider.Event
 	off       map[int64]string
 	offCalls  int
 	notices   []*postrider.Event
@@ -50,7 +50,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, registry: prometheus.NewRegistry(), queue: newMemory(), fail: make(map[string]error), stored: make(map[string][]byte),
-		log: make(map[postrider.Position][]byte), off: make(map[int64]string), watcher: make(chan struct{}, 1)}
+		log: make(map[postrider.Position]postrider.Event), off: make(map[int64]string), watcher: make(chan struct{}, 1)}
 	w.cache = match.New(match.Options{Feed: feed{w}})
 	w.options = dispatch.Options{Queue: w.queue, Payloads: payloads{w}, Events: events{world: w}, Outcomes: outcomes{w}, Database: database{w}, Cache: w.cache,
 		Open:   func(sealed []byte, _ string) ([]byte, error) { return sealed, nil },
@@ -184,6 +184,16 @@ func (w *world) outcomes() []postrider.Outcome {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]postrider.Outcome(nil), w.recorded...)
+}
+
+// lastHolds are the holds as they were published last, and how often they were.
+func (w *world) lastHolds() (last []postrider.Hold, times int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if times = len(w.holds); times > 0 {
+		last = w.holds[times-1]
+	}
+	return last, times
 }
 
 // states counts the outcomes by state and reason.

@@ -103,7 +103,7 @@ func (d *Dispatcher) ended(j *job, o *postrider.Outcome) {
 	if !o.State.Final() {
 		return
 	}
-	d.metrics.deliveries.WithLabelValues(string(o.State)).Inc()
+	d.metrics.deliveries.WithLabelValues(string(o.State), string(o.Reason)).Inc()
 	if o.State != postrider.StateDelivered {
 		d.Logger.Info("a delivery ended undelivered", "state", string(o.State), "reason", string(o.Reason), "event_id", o.Event.ID,
 			"delivery_id", o.DeliveryID.String(), "target_id", o.TargetID, "tenant", o.Tenant, "attempt", o.Attempts)

@@ -29,7 +29,7 @@ func (d *Dispatcher) deliver(j *job) {
 	case r.outcome != nil:
 		d.recorder.add(entry{outcome: *r.outcome, parcel: j.parcel, follow: r.follow})
 	default:
-		if j.done(r.follow) {
+		if j.done(r.follow) && !d.bundled(j.parcel) {
 			d.settle(j.life.rest, []*parcel{j.parcel})
 		}
 	}
@@ -103,5 +103,9 @@ func (d *Dispatcher) inSlot(j *job, body []byte) (ans answer, r *result) {
 	if r := d.mayBegin(j); r != nil { // there may have been a wait since
 		return ans, r
 	}
-	return d.attempt(j, body), nil
+	ans = d.attempt(j, body)
+	if d.Clock().After(j.lease.Expires) {
+		d.metrics.outlived.Inc() // the machine stood still: another may have taken it meanwhile
+	}
+	return ans, nil
 }

@@ -82,6 +82,7 @@ type Dispatcher struct {
 	recorder *recorder
 	stale    staleness
 	holds    *holds
+	bundler  bundler
 	jobs     sync.WaitGroup // deliveries in hand
 }
 

@@ -45,7 +45,7 @@ func (d *Dispatcher) unproven(j *job) result {
 	start := postrider.WindowStart(j.delivery.Start, now)
 	end := start.Add(d.policy(j).Window)
 	if !now.Before(end) {
-		return d.final(j, postrider.StateExhausted, postrider.ReasonHeld)
+		return d.givenUp(j)
 	}
 	due := now.Add(min(max(now.Sub(start)/4, leastUnproven), longUnproven))
 	if due.After(end) {

@@ -1,6 +1,10 @@
 package dispatch
 
-import "time"
+import (
+	"time"
+
+	"github.com/postrider/postrider"
+)
 
 const (
 	smoothing    = 8 // an attempt counts for an eighth of the smoothed time
@@ -12,7 +16,12 @@ type pace struct {
 	latency time.Duration // of attempts, smoothed; 0: none ended
 	moved   time.Time     // when an attempt ended last, or the first of those in flight began
 	next    time.Time     // the next slot that is not promised
+	beyond  time.Duration // where in the second half of the horizon the next promise beyond it lies
 }
+
+// horizon bounds promises: a target that is well again is not left waiting for what was promised while it was not. What would
+// come later is spread over the horizon's second half, and goes round as whole packs, seldom.
+const horizon = postrider.MaxDelay
 
 // began notes that an attempt began, the n-th in flight.
 func (p *pace) began(n int, now time.Time) {
@@ -28,7 +37,11 @@ func (p *pace) ended(now time.Time, took time.Duration) {
 		p.latency = took
 		return
 	}
-	p.latency += (took - p.latency) / smoothing
+	before := p.latency
+	p.latency += (took - before) / smoothing
+	if ahead := p.next.Sub(now); ahead > 0 && p.latency < before { // as many promises as before, closer together
+		p.next = now.Add(time.Duration(float64(ahead) * float64(p.latency) / float64(before)))
+	}
 }
 
 // interval is the time from one free slot to the next, with n slots. Where nothing has ended for longer than attempts used
@@ -47,7 +60,12 @@ func (p *pace) promise(n int, now time.Time) time.Time {
 	if p.next.After(now) {
 		at = p.next
 	}
-	at = at.Add(p.interval(n, now))
+	interval := p.interval(n, now)
+	at = at.Add(interval)
+	if at.Sub(now) > horizon {
+		p.beyond = (p.beyond + interval) % (horizon / 2)
+		return now.Add(horizon/2 + p.beyond)
+	}
 	p.next = at
 	return at
 }

@@ -60,34 +60,16 @@ func (d *Dispatcher) settleAgain(ctx context.Context, p *parcel, err error) {
 	d.Logger.Error("a lease was not settled; its deliveries come again", "deliveries", max(len(p.back)+len(p.follow), 1), "error", err)
 }
 
-// bucket is what goes into one item together: deliveries of one target that are due within one second.
-type bucket struct {
-	lane   postrider.Lane
-	target int64
-	second int64
-}
-
 // items makes items of what follows a parcel.
 func (d *Dispatcher) items(p *parcel) []postrider.Item {
 	if len(p.follow)+len(p.back) == 0 {
 		return nil
 	}
-	now := d.Clock()
-	var items []postrider.Item
-	at := make(map[bucket]int)
+	k := d.newPacker(p.lease.Pack.Tenant)
 	for _, f := range p.follow {
-		b := bucket{f.lane, f.delivery.TargetID, dueSecond(f.delivery.Due)}
-		i, seen := at[b]
-		if !seen || f.single || len(items[i].Pack.Deliveries) >= postrider.MaxPackTargets {
-			i = len(items)
-			at[b] = i
-			items = append(items, postrider.Item{Lane: f.lane, Pack: &postrider.Pack{Tenant: p.lease.Pack.Tenant}})
-		}
-		items[i].Pack.Deliveries = append(items[i].Pack.Deliveries, f.delivery)
-		if f.lane == postrider.LaneRetry {
-			items[i].Delay = max(items[i].Delay, min(max(f.delivery.Due.Sub(now), 0), d.limits.MaxDelay))
-		}
+		k.add(f)
 	}
+	items := k.packed()
 	if len(p.back) > 0 {
 		item := postrider.Item{Lane: p.lane, Pack: &postrider.Pack{Tenant: p.lease.Pack.Tenant, Deliveries: p.back}}
 		if p.lapsed {
@@ -96,14 +78,6 @@ func (d *Dispatcher) items(p *parcel) []postrider.Item {
 		items = append(items, item)
 	}
 	return d.fitting(items)
-}
-
-// dueSecond is the second at whose end a delivery is due.
-func dueSecond(due time.Time) int64 {
-	if due.IsZero() {
-		return 0
-	}
-	return due.Add(time.Second - 1).Unix()
 }
 
 // fitting halves items of several deliveries until the queue takes them.

@@ -71,7 +71,7 @@ func (d *Dispatcher) begin(l *life, lane postrider.Lane, lease *postrider.Lease)
 	}
 	n := len(lease.Pack.Deliveries)
 	if lease.Receives > 1 {
-		d.metrics.twins.Add(float64(n))
+		d.metrics.redelivered.Add(float64(n))
 	}
 	p := newParcel(l, lane, lease)
 	if n > 1 && lease.Receives >= splitAfter {

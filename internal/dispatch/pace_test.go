@@ -1,0 +1,57 @@
+package dispatch
+
+import (
+	"testing"
+	"time"
+)
+
+// TestPromisesStayWithinTheHorizon makes more promises than it has room for: the rest is spread, and holds up nothing later.
+func TestPromisesStayWithinTheHorizon(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 0)
+	p := pace{latency: 15 * time.Second, moved: now}
+	seconds := make(map[int64]int)
+	for range 10_000 {
+		at := p.promise(32, now)
+		if !at.After(now) || at.Sub(now) > horizon {
+			t.Fatalf("a promise in %v", at.Sub(now))
+		}
+		seconds[at.Unix()]++
+	}
+	for second, n := range seconds {
+		if n > 30 {
+			t.Errorf("%d promises in second %d", n, second-now.Unix())
+		}
+	}
+}
+
+// TestPromisesComeCloserWhenATargetIsQuickAgain has a slow target recover: what is put off then is not put behind promises
+// as far apart as they were.
+func TestPromisesComeCloserWhenATargetIsQuickAgain(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 0)
+	p := pace{latency: 10 * time.Second, moved: now}
+	for range 1000 {
+		p.promise(32, now)
+	}
+	for range 100 {
+		now = now.Add(10 * time.Millisecond)
+		p.ended(now, 10*time.Millisecond)
+	}
+	if at := p.promise(32, now); at.Sub(now) > 2*time.Second {
+		t.Errorf("the next promise is in %v", at.Sub(now))
+	}
+}
+
+func TestWhatIsNotKnownCountsAsQuickUntilItHangs(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 0)
+	var p pace
+	p.began(1, now)
+	if got := p.interval(1, now); got != leastLatency {
+		t.Errorf("interval %v at once", got)
+	}
+	if got := p.interval(4, now.Add(8*time.Second)); got != 2*time.Second {
+		t.Errorf("interval %v after 8 s without an end", got)
+	}
+}

@@ -3,7 +3,7 @@
 //
 // A delivery goes through a few steps, each in its own file: it is taken (take.go), judged by the subscription cache
 // (judge.go), its payload is fetched (payload.go), a slot is taken (slots.go), the attempt is made (attempt.go, message.go,
-// answer.go), and its outcome decided (after.go). What may not be sent now is deferred (defer.go). Once the outcomes of a
+// class.go), and its outcome decided (after.go). What may not be sent now is deferred (defer.go). Once the outcomes of a
 // pack are durable (record.go), its lease is settled together with what follows (settle.go).
 //
 // A slot is held for the attempt alone: nothing is fetched, recorded or waited for while one is held.

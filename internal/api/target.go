@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/postrider/postrider"
@@ -128,7 +129,7 @@ func (c *call) apply(ctx context.Context, o object, t *postrider.Target) error {
 		"createdAt":    readOnly(view.CreatedAt),
 		"updatedAt":    readOnly(view.UpdatedAt),
 	})
-	faults.Add("", t.Check())
+	faults = addOthers(faults, t.Check())
 	if len(faults) > 0 {
 		return faults.Err()
 	}
@@ -145,6 +146,18 @@ func (c *call) apply(ctx context.Context, o object, t *postrider.Target) error {
 		return nil
 	}
 	return c.api.sealHeaders(t)
+}
+
+// addOthers adds the faults of err in fields that have none yet.
+func addOthers(faults postrider.Faults, err error) postrider.Faults {
+	var more postrider.Faults
+	more.Add("", err)
+	for _, f := range more {
+		if !slices.ContainsFunc(faults, func(there postrider.FieldError) bool { return there.Field == f.Field }) {
+			faults = append(faults, f)
+		}
+	}
+	return faults
 }
 
 func mergeHeaders(dest *map[string]string, stored map[string]string) member {

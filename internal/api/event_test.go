@@ -1,0 +1,209 @@
+package api_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/api"
+)
+
+func TestPublish(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	body := "\x00\xff any bytes \r\n"
+	id := s.want(t, 202, "POST", "/webhooks/events", body, "Postrider-Event-Type: core.a", "Content-Type: application/x-thing").json(t)["id"].(string)
+	if !strings.HasPrefix(id, "evt_") || strings.Contains(id, ".") {
+		t.Errorf("id %s", id)
+	}
+	m := s.want(t, 200, "GET", "/webhooks/events/"+id, "").json(t)
+	if m["eventType"] != "core.a" || m["tenant"] != "default" || m["size"] != float64(len(body)) || m["position"] == "" || fmt.Sprint(m["deliveries"]) != "[]" {
+		t.Errorf("got %v", m)
+	}
+	e, err := s.db.Events().Read(t.Context(), postrider.Position(m["position"].(string)))
+	if err != nil || string(e.Payload.Bytes) != body || e.ContentType != "application/x-thing" {
+		t.Errorf("stored %+v, %v", e, err)
+	}
+	odd := "a/b:c@d=e+f/-"
+	if got := s.want(t, 202, "POST", "/webhooks/events?type=core.b", "", "Postrider-Event-Id: "+odd).json(t)["id"]; got != odd {
+		t.Errorf("id %v", got)
+	}
+	if m := s.want(t, 200, "GET", "/webhooks/events/"+url.PathEscape(odd), "").json(t); m["id"] != odd || m["size"] != 0.0 {
+		t.Errorf("got %v", m)
+	}
+	s.want(t, 404, "GET", "/webhooks/events/none", "")
+	s.want(t, 404, "GET", "/webhooks/events/"+id, "", "Postrider-Tenant: acme")
+	s.want(t, 202, "POST", "/webhooks/events?type=a", "x", "Postrider-Event-Type: a")
+}
+
+func TestPublishFaultsAreNamed(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	for _, tt := range []struct {
+		query, headers, fields string
+	}{
+		{"", "", "Postrider-Event-Type"},
+		{"?type=a..b", "", "eventType"},
+		{"?type=a.*", "", "eventType"},
+		{"?type=postrider.target.disabled", "", "eventType"},
+		{"?type=a", "Postrider-Event-Type: b", "type"},
+		{"?type=a", "Postrider-Event-Id: a.b", "id"},
+		{"?type=a&x=y", "", "x"},
+		{"?type=" + strings.Repeat("x", 129), "", "eventType"},
+	} {
+		var headers []string
+		if tt.headers != "" {
+			headers = append(headers, tt.headers)
+		}
+		if got := s.want(t, 422, "POST", "/webhooks/events"+tt.query, "x", headers...).fields(t); got != tt.fields {
+			t.Errorf("%+v names %q", tt, got)
+		}
+	}
+	s.want(t, 413, "POST", "/webhooks/events?type=a", strings.Repeat("x", 1<<20+1))
+	chunked := s.send(t, adminKey, "POST", "/webhooks/events?type=a", io.MultiReader(strings.NewReader(strings.Repeat("x", 1<<20+1))))
+	if chunked.status != 413 {
+		t.Errorf("chunked: %d", chunked.status)
+	}
+	s.want(t, 202, "POST", "/webhooks/events?type=a", strings.Repeat("x", 1<<20))
+}
+
+func TestPublishOverTheBudget(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	if !s.budget.TryAcquire("other", 6<<20) || !s.budget.TryAcquire("third", 1<<20) {
+		t.Fatal("the budget is not there")
+	}
+	a := s.want(t, 503, "POST", "/webhooks/events/batch", `[{"eventType": "a", "payload": "`+strings.Repeat("x", 1<<20)+`"}]`)
+	if a.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	s.budget.Release("other", 6<<20)
+	s.want(t, 202, "POST", "/webhooks/events?type=a", "x")
+	s.budget.Release("third", 1<<20)
+	if held := s.budget.Held(); held != 0 {
+		t.Errorf("%d bytes are held", held)
+	}
+}
+
+func TestBatch(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	a := s.want(t, 202, "POST", "/webhooks/events/batch", `[
+		{"eventType": "a", "payload": "t\u00e4xt \ud83d\ude00"},
+		{"eventType": "a", "payload": {"b" :  [1, 2.50, "\u00e4"]}, "id": "mine", "contentType": "application/x"},
+		{"eventType": "a", "payload": [ 1,2 ]},
+		{"eventType": "a", "payloadBase64": "AP8="},
+		{"eventType": "a", "payload": ""}]`)
+	var got struct{ Items []struct{ ID string } }
+	if err := json.Unmarshal(a.body, &got); err != nil || len(got.Items) != 5 || got.Items[1].ID != "mine" {
+		t.Fatalf("answer %s", a.body)
+	}
+	for i, want := range []string{"täxt 😀", `{"b" :  [1, 2.50, "\u00e4"]}`, "[ 1,2 ]", "\x00\xff", ""} {
+		m := s.want(t, 200, "GET", "/webhooks/events/"+got.Items[i].ID, "").json(t)
+		e, err := s.db.Events().Read(t.Context(), postrider.Position(m["position"].(string)))
+		if err != nil || string(e.Payload.Bytes) != want {
+			t.Errorf("item %d: %q, %v; want %q", i, e.Payload.Bytes, err, want)
+		}
+	}
+}
+
+func TestBatchFaultsAreNamed(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	for body, fields := range map[string]string{
+		`[]`: "items",
+		`[{"eventType": "a", "payload": 1}, {"eventType": "a", "payload": true}, {"eventType": "a", "payload": null}]`: "items[0].payload items[1].payload items[2].payload",
+		`[{"payload": "x"}, {"eventType": "a..b", "payload": "x", "id": "a.b"}]`:                                       "items[0].eventType items[1].eventType items[1].id",
+		`[{"eventType": "a"}]`: "items[0].payload",
+		`[{"eventType": "a", "payload": "x", "payloadBase64": "eA=="}]`: "items[0].payloadBase64",
+		`[{"eventType": "a", "payloadBase64": "%"}]`:                    "items[0].payloadBase64",
+		`[{"eventType": "a", "payload": "x", "colour": 1}]`:             "items[0].colour",
+		`[{"eventType": "a", "payload": "\ud800"}]`:                     "items[0].payload",
+		`[7, "x"]`: "items[0] items[1]",
+		`[` + strings.Repeat(`{"eventType":"a","payload":""},`, 1000) + `{"eventType":"a","payload":""}]`: "items",
+	} {
+		if got := s.want(t, 422, "POST", "/webhooks/events/batch", body).fields(t); got != fields {
+			t.Errorf("%.100s names %q, want %q", body, got, fields)
+		}
+	}
+	for body, status := range map[string]int{"": 400, "[": 400, "[{]": 400, "[] x": 400, "{}": 422, "[\"\xff\"]": 400} {
+		s.want(t, status, "POST", "/webhooks/events/batch", body)
+	}
+	s.want(t, 413, "POST", "/webhooks/events/batch", `[{"eventType": "a", "payload": "`+strings.Repeat("x", 1<<20+1)+`"}]`)
+	// Nothing of a batch that is refused is written.
+	s.want(t, 422, "POST", "/webhooks/events/batch", `[{"eventType": "a", "payload": "x", "id": "first"}, {"eventType": "", "payload": "x"}]`)
+	s.want(t, 404, "GET", "/webhooks/events/first", "")
+}
+
+func TestDeliveriesAndReplay(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	target, _, _ := s.entities(t, adminKey)
+	var targetID int64
+	fmt.Sscan(target, &targetID)
+	event := s.want(t, 202, "POST", "/webhooks/events?type=core.a", "x").json(t)["id"].(string)
+	id := s.delivered(t, "default", event, targetID, postrider.StateRetrying)
+	path := "/webhooks/deliveries/" + id.String()
+	m := s.want(t, 200, "GET", path, "").json(t)
+	if m["state"] != "retrying" || m["eventId"] != event || m["attempts"] != 1.0 || m["eventType"] != "core.a" {
+		t.Errorf("got %v", m)
+	}
+	attempts := s.want(t, 200, "GET", path+"/attempts", "").json(t)["items"].([]any)
+	if a := attempts[0].(map[string]any); len(attempts) != 1 || a["number"] != 1.0 || a["response"] != "no\ufffd" || a["durationMs"] != 0.0 {
+		t.Errorf("attempts %v", attempts)
+	}
+	s.want(t, 409, "POST", path+"/replay", "")
+	s.delivered(t, "default", event, targetID, postrider.StateExhausted)
+	list := s.want(t, 200, "GET", "/webhooks/deliveries?state=exhausted&targetId="+target+"&eventId="+event+"&eventType=core.a&since=2020-01-01T00:00:00Z&until=2100-01-01T00:00:00Z", "").json(t)
+	if len(list["items"].([]any)) != 1 || list["asOf"] == nil {
+		t.Errorf("list %v", list)
+	}
+	if m := s.want(t, 200, "GET", "/webhooks/events/"+event, "").json(t); len(m["deliveries"].([]any)) != 1 {
+		t.Errorf("event %v", m)
+	}
+	if m := s.want(t, 202, "POST", path+"/replay", "").json(t); m["state"] != "pending" {
+		t.Errorf("replayed %v", m)
+	}
+	leases, err := s.db.Queue().Take(t.Context(), postrider.TakeRequest{Lane: postrider.LaneBulk, Credit: 1})
+	if err != nil || leases[0].Pack.Deliveries[0].Generation != 1 || leases[0].Pack.Deliveries[0].Earlier != 1 || leases[0].Pack.Deliveries[0].ID != id {
+		t.Errorf("queued %+v, %v", leases, err)
+	}
+	if _, err := s.db.Database().TurnOff(t.Context(), "default", targetID, "gone", nil); err != nil {
+		t.Fatal(err)
+	}
+	replayed, err := s.db.Outcomes(true).Record(t.Context(), []postrider.Outcome{{Kind: postrider.OutcomeState, At: time.Now().UTC().Add(time.Second), Tenant: "default", // of one generation and rank the later counts
+		Event: leases[0].Pack.Deliveries[0].Event.Head(), DeliveryID: id, TargetID: targetID, Generation: 1, Attempts: 1, State: postrider.StateCancelled, Reason: postrider.ReasonTargetOff}})
+	if err == nil {
+		err = replayed.Wait(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.want(t, 409, "POST", path+"/replay", "")
+	s.want(t, 200, "POST", "/webhooks/targets/"+target+"/enable", "")
+	s.want(t, 202, "POST", path+"/replay", "")
+	for query, fields := range map[string]string{"state=done": "state", "targetId=x": "targetId", "since=yesterday": "since", "until=1": "until", "eventType=*": "eventType", "limit=999": "limit"} {
+		if got := s.want(t, 422, "GET", "/webhooks/deliveries?"+query, "").fields(t); got != fields {
+			t.Errorf("%s names %q", query, got)
+		}
+	}
+	for _, bad := range []string{"dlv_x", "x", "dlv_00000000000000000000000000"} {
+		s.want(t, 404, "GET", "/webhooks/deliveries/"+bad, "")
+	}
+}
+
+func TestBasePath(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, func(o *api.Options) { o.BasePath = "/hooks/" })
+	made := s.want(t, 201, "POST", "/hooks/webhooks/targets", publicURL)
+	if location := made.header.Get("Location"); location != "/hooks/webhooks/targets/"+made.id(t) {
+		t.Errorf("location %s", location)
+	}
+	s.want(t, 404, "GET", "/webhooks/targets", "")
+	s.wantAs(t, "", 200, "GET", "/hooks/openapi.json", "")
+}

@@ -108,8 +108,13 @@ func (c *call) readPayload(limit int64) ([]byte, func(), error) {
 
 // readWithin reads a body, which must come at a fair rate: a client that trickles must not hold memory.
 func (c *call) readWithin(limit int64) ([]byte, error) {
+	if c.r.ContentLength > limit { // before anything is allocated for it
+		return nil, bodyError(&http.MaxBytesError{Limit: limit}, limit)
+	}
 	deadline := bodyTime + time.Duration(max(c.r.ContentLength, 0)/bodyRate)*time.Second
-	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(deadline)) // not every writer has one
+	control := http.NewResponseController(c.w)
+	_ = control.SetReadDeadline(time.Now().Add(deadline)) // not every writer has one
+	defer control.SetReadDeadline(time.Time{})            //nolint:errcheck // as above; what follows takes its own time
 	reader := http.MaxBytesReader(c.w, c.r.Body, limit)
 	if n := c.r.ContentLength; n >= 0 {
 		body := make([]byte, n)

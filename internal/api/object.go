@@ -26,9 +26,9 @@ func (c *call) readObject(types []string, mayBeEmpty bool) (object, error) {
 	if err := c.checkMedia(types, mayBeEmpty); err != nil {
 		return nil, err
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxEntityBody))
+	body, err := c.readWithin(maxEntityBody)
 	if err != nil {
-		return nil, bodyError(err, maxEntityBody)
+		return nil, err
 	}
 	if len(bytes.TrimSpace(body)) == 0 && mayBeEmpty {
 		return object{}, nil

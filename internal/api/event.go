@@ -114,19 +114,20 @@ func (c *call) readWithin(limit int64) ([]byte, error) {
 	deadline := bodyTime + time.Duration(max(c.r.ContentLength, 0)/bodyRate)*time.Second
 	control := http.NewResponseController(c.w)
 	_ = control.SetReadDeadline(time.Now().Add(deadline)) // not every writer has one
-	defer control.SetReadDeadline(time.Time{})            //nolint:errcheck // as above; what follows takes its own time
 	reader := http.MaxBytesReader(c.w, c.r.Body, limit)
 	if n := c.r.ContentLength; n >= 0 {
 		body := make([]byte, n)
 		if _, err := io.ReadFull(reader, body); err != nil {
 			return nil, bodyError(err, limit)
 		}
+		_ = control.SetReadDeadline(time.Time{}) // what follows takes its own time
 		return body, nil
 	}
 	body, err := io.ReadAll(reader)
 	if err != nil {
-		return nil, bodyError(err, limit)
+		return nil, bodyError(err, limit) // the deadline holds on for what the server discards of the body
 	}
+	_ = control.SetReadDeadline(time.Time{})
 	return body, nil
 }
 

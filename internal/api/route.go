@@ -69,6 +69,9 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 		a.metrics.requests.WithLabelValues(c.route.method+" "+c.route.path, strconv.Itoa(c.status)).Inc()
 		a.metrics.seconds.WithLabelValues(c.route.method + " " + c.route.path).Observe(time.Since(start).Seconds())
 	}()
+	if r.ContentLength != 0 { // a body that nobody reads is discarded by the server, within this
+		_ = http.NewResponseController(w).SetReadDeadline(start.Add(bodyTime)) // not every writer has one
+	}
 	if err := c.find(); err != nil {
 		c.fail(err)
 		return

@@ -5,6 +5,10 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/eventstest"
+	"github.com/postrider/postrider/internal/outcomestest"
 )
 
 // onAnyBroker are the tests that every broker must pass. url ends where a topic's name begins that is used by the test
@@ -18,6 +22,45 @@ var onAnyBroker = map[string]func(t *testing.T, url string){
 	"outcomes are read from the position given":   outcomesAreReadFromThePositionGiven,
 	"through moves while nothing comes":           throughMovesWhileNothingComes,
 	"a huge fan-out is split":                     hugeFanOutIsSplit,
+	"suite of events":                             suiteOfEvents,
+	"suite of outcomes":                           suiteOfOutcomes,
+}
+
+// suiteOfEvents reopens by closing: a member that vanished would be waited for until its session ends.
+func suiteOfEvents(t *testing.T, url string) {
+	t.Helper()
+	eventstest.Run(t, func(t *testing.T) eventstest.Harness {
+		t.Helper()
+		at := url + strings.ToLower(rand.Text())
+		open := func(t *testing.T) *EventLog {
+			t.Helper()
+			return openEvents(t, at, func(o *EventOptions) { o.MaxPayload = 0 })
+		}
+		l := open(t)
+		return eventstest.Harness{Log: l, Reopen: func(t *testing.T) postrider.EventLog {
+			t.Helper()
+			if err := l.Close(); err != nil {
+				t.Errorf("close: %v", err)
+			}
+			return open(t)
+		}}
+	})
+}
+
+func suiteOfOutcomes(t *testing.T, url string) {
+	t.Helper()
+	outcomestest.Run(t, func(t *testing.T) outcomestest.Harness {
+		t.Helper()
+		at := url + strings.ToLower(rand.Text())
+		l := openOutcomes(t, at)
+		return outcomestest.Harness{Log: l, Reopen: func(t *testing.T) postrider.OutcomeLog {
+			t.Helper()
+			if err := l.Close(); err != nil {
+				t.Errorf("close: %v", err)
+			}
+			return openOutcomes(t, at)
+		}}
+	})
 }
 
 func TestOnKfake(t *testing.T) {

@@ -26,6 +26,8 @@ type outcomeReader struct {
 
 	mu    sync.Mutex
 	marks map[*postrider.OutcomeBatch]*item // returned by Next, not archived yet
+
+	through map[*part]time.Time // the latest that Next returned; used by Next alone
 }
 
 var _ postrider.OutcomeReader = (*outcomeReader)(nil)
@@ -41,7 +43,7 @@ func (l *OutcomeLog) Reader(_ context.Context, from func(context.Context, string
 	if err != nil {
 		return nil, err
 	}
-	r := &outcomeReader{log: l, margin: l.margin(), marks: make(map[*postrider.OutcomeBatch]*item)}
+	r := &outcomeReader{log: l, margin: l.margin(), marks: make(map[*postrider.OutcomeBatch]*item), through: make(map[*part]time.Time)}
 	r.member, err = join(opts, l.at.group, false, memberOptions{topic: l.at.topic, buffer: l.options.BufferBytes, revokeWait: l.options.RevokeWait,
 		log: l.options.Logger, metrics: l.metrics, decode: r.decode,
 		start: func(ctx context.Context, partition int32) (kgo.Offset, error) {
@@ -111,12 +113,27 @@ func (r *outcomeReader) Next(ctx context.Context) (*postrider.OutcomeBatch, erro
 		return nil, err
 	}
 	b := i.value.(*postrider.OutcomeBatch)
+	r.forward(i.part, b)
 	if i.mark != nil {
 		r.mu.Lock()
 		r.marks[b] = i
 		r.mu.Unlock()
 	}
 	return b, nil
+}
+
+// forward keeps Through from going back where the clocks of the brokers and of this process differ.
+func (r *outcomeReader) forward(p *part, b *postrider.OutcomeBatch) {
+	if last, known := r.through[p]; known && b.Through.Before(last) {
+		b.Through = last
+	} else if !known { // partitions that are gone make room
+		for old := range r.through {
+			if old.ctx.Err() != nil {
+				delete(r.through, old)
+			}
+		}
+	}
+	r.through[p] = b.Through
 }
 
 // Archived says that a batch is durable in the database; the offset committed for it serves the measure of lag.

@@ -172,10 +172,10 @@ func (db *DB) close() error {
 	if db.queue != nil {
 		db.queue.stop()
 	}
-	if db.outcomes != nil {
-		db.outcomes.stop()
-	}
 	var errs []error
+	if db.outcomes != nil {
+		errs = append(errs, db.outcomes.stop())
+	}
 	if db.writer != nil {
 		errs = append(errs, db.writer.close())
 	}

@@ -39,9 +39,14 @@ func openOutcomes(ctx context.Context, db *DB) (*outcomes, error) {
 	return o, o.restore(ctx)
 }
 
-// restore makes rows of the first attempts that wait in the queue: before a crash they may have had none.
+// putLately is more items than are put into the queue in the time that a delivery has no row.
+const putLately = 50_000
+
+// restore makes rows of deliveries in the queue that were never attempted: before a crash they may have had none. Of those
+// that were deferred, only the ones put lately can be without.
 func (o *outcomes) restore(ctx context.Context) error {
-	rows, err := o.db.read.QueryContext(ctx, "SELECT body FROM queue WHERE lane = ? ORDER BY id", int(postrider.LaneFirst))
+	rows, err := o.db.read.QueryContext(ctx, "SELECT body FROM queue WHERE lane = ? OR lane <> ? AND id > (SELECT max(id) FROM queue) - ? ORDER BY id",
+		int(postrider.LaneFirst), int(postrider.LaneOutcomes), putLately)
 	if err != nil {
 		return fault("read the queue", err)
 	}
@@ -68,6 +73,9 @@ func (o *outcomes) restore(ctx context.Context) error {
 			return nil //nolint:nilerr // whoever takes the item tells of it
 		}
 		for i := range pack.Deliveries {
+			if pack.Deliveries[i].Attempts > 0 || pack.Deliveries[i].Generation > 0 {
+				continue // it has a row
+			}
 			batch = append(batch, postrider.Folded{Record: pendingRecord(pack.Tenant, &pack.Deliveries[i])})
 		}
 		if len(batch) >= 1000 {
@@ -124,9 +132,12 @@ func (o *outcomes) signal() {
 // Close does nothing: the file is the DB's.
 func (o *outcomes) Close() error { return nil }
 
-func (o *outcomes) stop() {
+// stop ends the readers and makes rows of what has none yet.
+func (o *outcomes) stop() error {
 	o.once.Do(func() { close(o.done) })
+	err := o.db.writer.do(o.db.writer.tx.ctx, func(*tx) error { o.store.last = true; return nil })
 	o.store.timer.Stop()
+	return err
 }
 
 // outcomeReader reads the one partition.

@@ -19,6 +19,7 @@ type store struct {
 	pending map[postrider.DeliveryID]waiting // of fan-outs; no row yet
 	order   []postrider.DeliveryID           // of pending, by age
 	timer   *time.Timer
+	last    bool // the DB closes: nothing waits any longer
 }
 
 type waiting struct {
@@ -83,10 +84,12 @@ func (s *store) wait(r postrider.DeliveryRecord) {
 	s.order = append(s.order, r.ID)
 }
 
-// flush makes rows of what has been pending for long. It runs in every group.
-func (s *store) flush(t *tx) error { return s.flushUntil(t, time.Now().Add(-rowDelay)) }
-
-func (s *store) flushUntil(t *tx, before time.Time) error {
+// flush makes rows of what has been pending for long. It runs once in every group, at its end.
+func (s *store) flush(t *tx) error {
+	before := time.Now()
+	if !s.last {
+		before = before.Add(-rowDelay)
+	}
 	if len(s.order) > 0 {
 		s.timer.Reset(rowDelay) // for what stays, or if this group fails
 	}

@@ -111,8 +111,9 @@ func (w *writer) waitForRoom(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// do runs an operation that may fail, and waits until it is durable. Its error, of which the others of its group know
-// nothing, is returned; what it wrote is undone then.
+// do runs an operation that may fail, and waits until it is durable; ctx ends the wait for room only, since run may use
+// what is the caller's until it has ended. Its error, of which the others of its group know nothing, is returned; what it
+// wrote is undone then.
 func (w *writer) do(ctx context.Context, run func(*tx) error) error {
 	var fail error
 	commit, err := w.add(ctx, 0, func(t *tx) error {
@@ -130,7 +131,7 @@ func (w *writer) do(ctx context.Context, run func(*tx) error) error {
 	if err != nil {
 		return err
 	}
-	if err := commit.Wait(ctx); err != nil {
+	if err := commit.Wait(context.WithoutCancel(ctx)); err != nil { // run may use what is the caller's until it has ended
 		return err
 	}
 	return fault("write", fail)

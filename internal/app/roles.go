@@ -120,7 +120,7 @@ func (a *app) drain() time.Duration { return max(a.Config.Drain, time.Millisecon
 func (b *builder) api() *api.API {
 	a, c := b.app, b.app.Config
 	return api.New(api.Options{
-		Database: a.engines.database, Events: a.engines.events, Queue: a.engines.queue, Outcomes: a.engines.outcomes, Cache: b.cache,
+		Database: a.engines.database, Events: a.engines.events, Queue: a.engines.queue, Payloads: a.engines.payloads, Outcomes: a.engines.outcomes, Cache: b.cache,
 		Box: a.box, Guard: b.guard, Budget: b.budget, AdminKey: a.adminKey, BasePath: c.BasePath, MaxPayload: c.MaxPayload,
 		SecretOverlap: c.SecretOverlap, Version: a.Version, Clock: a.Clock, Logger: a.Logger, Registerer: a.registry,
 	})

@@ -83,6 +83,7 @@ func open(ctx context.Context, o Options) (*app, error) {
 	if a.engines, err = a.openEngines(ctx); err != nil {
 		return nil, err
 	}
+	a.registry.MustRegister(newQueueCollector(a.engines.queue, a.Logger))
 	if err := a.openKeys(ctx); err != nil {
 		return nil, errors.Join(err, a.engines.close())
 	}

@@ -2,6 +2,7 @@ package postrider
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -10,7 +11,7 @@ import (
 //
 // All methods are safe for concurrent use.
 type PayloadStore interface {
-	// Put stores a payload under a key ([A-Za-z0-9/_=.-], at most 512 characters) and returns once it is durable. A key
+	// Put stores a payload under a key (CheckPayloadKey) and returns once it is durable. A key
 	// stands for one payload for ever: putting it again is cheap and changes nothing but its age, which begins anew where
 	// the store can. The bytes stay the caller's.
 	Put(ctx context.Context, key string, payload []byte) error
@@ -25,4 +26,16 @@ type PayloadStore interface {
 
 	// Close ends the store.
 	Close() error
+}
+
+// MaxPayloadKey is the most characters that the key of a stored payload has.
+const MaxPayloadKey = 512
+
+// CheckPayloadKey refuses what is no key of a stored payload: [A-Za-z0-9/_=.-]{1,512}.
+func CheckPayloadKey(key string) error {
+	ok := func(c byte) bool { return isAlnum(c) || strings.IndexByte("/_=.-", c) >= 0 }
+	if !within(key, MaxPayloadKey, ok) {
+		return Errorf(CodeInvalid, "%q is no key of a payload: use 1 to %d of A-Z a-z 0-9 / _ = . -", clip(key), MaxPayloadKey)
+	}
+	return nil
 }

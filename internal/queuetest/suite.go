@@ -156,7 +156,11 @@ func testContentIsKept(t *testing.T, h Harness) {
 	p.Deliveries[1].Attempts, p.Deliveries[1].Generation, p.Deliveries[1].Earlier = 5, 2, 3
 	p.Deliveries[1].Due, p.Deliveries[1].LastTry = at.Add(time.Minute), at.Add(time.Second)
 	put(t, h.Queue, item(postrider.LaneRetry, p))
-	for _, q := range []postrider.Queue{h.Queue, h.Reopen(t)} {
+	for i := range 2 {
+		q := h.Queue
+		if i == 1 {
+			q = h.Reopen(t)
+		}
 		l := take(t, q, postrider.LaneRetry, 1)[0]
 		if len(l.Pack.Deliveries) != 2 || l.Pack.Tenant != "acme" {
 			t.Fatalf("pack %+v", l.Pack)

@@ -99,6 +99,9 @@ func (s *Store) ensureBucket(ctx context.Context) error {
 
 // Put stores a payload; see postrider.PayloadStore.
 func (s *Store) Put(ctx context.Context, key string, payload []byte) error {
+	if err := postrider.CheckPayloadKey(key); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{Bucket: &s.at.bucket, Key: aws.String(s.at.prefix + key), Body: bytes.NewReader(payload),

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"regexp"
 	"time"
 
 	"github.com/postrider/postrider"
@@ -13,17 +12,14 @@ import (
 // payloads is a postrider.PayloadStore.
 type payloads struct{ db *DB }
 
-var (
-	_     postrider.PayloadStore = (*payloads)(nil)
-	keyRE                        = regexp.MustCompile(`^[A-Za-z0-9/_=.-]{1,512}$`)
-)
+var _ postrider.PayloadStore = (*payloads)(nil)
 
 const expireStep = 200 // rows a group
 
 // Put stores a payload; see postrider.PayloadStore. Putting a key again renews its age.
 func (p *payloads) Put(ctx context.Context, key string, payload []byte) error {
-	if !keyRE.MatchString(key) {
-		return postrider.Errorf(postrider.CodeInvalid, "%q is no key of a payload", key)
+	if err := postrider.CheckPayloadKey(key); err != nil {
+		return err
 	}
 	renewed, err := p.renew(ctx, key)
 	if err != nil || renewed {

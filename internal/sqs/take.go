@@ -14,9 +14,8 @@ import (
 )
 
 const (
-	longPoll  = 20 // seconds
-	pollers   = 8  // receives of one Take under way at a time
-	spareTime = 2 * time.Second
+	longPoll = 20 // seconds
+	pollers  = 8  // receives of one Take under way at a time
 )
 
 // holder keeps messages that were received beyond a taker's credit, for the next Take.
@@ -35,7 +34,7 @@ func (q *Queue) Take(ctx context.Context, r postrider.TakeRequest) ([]*postrider
 	defer context.AfterFunc(q.ctx, cancel)() //nolint:contextcheck // Close ends a Take too
 	l := q.lanes[r.Lane]
 	for {
-		if leases := l.held.take(r.Credit, q.clock()); len(leases) > 0 {
+		if leases := l.held.take(r.Credit, q.clock().Add(q.limits.Lease/16)); len(leases) > 0 {
 			return leases, nil
 		}
 		if err := q.receive(ctx, r, l); err != nil {
@@ -140,15 +139,15 @@ func (h *holder) add(l *postrider.Lease) {
 	h.perItem += (float64(weight(l)) - h.perItem) / 16
 }
 
-// take hands out what is held within a credit; a lease that is nearly over is dropped, and the message comes again.
-func (h *holder) take(credit int, now time.Time) []*postrider.Lease {
+// take hands out what is held within a credit. A lease that ends before a time is dropped, and the message comes again.
+func (h *holder) take(credit int, until time.Time) []*postrider.Lease {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var out []*postrider.Lease
 	rest := h.leases[:0]
 	for _, l := range h.leases {
 		switch {
-		case l.Expires.Before(now.Add(spareTime)):
+		case l.Expires.Before(until):
 		case len(out) == 0 || weight(l) <= credit:
 			credit -= weight(l)
 			out = append(out, l)

@@ -10,7 +10,9 @@ import (
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/internal/config"
 	"github.com/postrider/postrider/internal/kafka"
+	"github.com/postrider/postrider/internal/s3"
 	"github.com/postrider/postrider/internal/sqlite"
+	"github.com/postrider/postrider/internal/sqs"
 )
 
 // engines are what stands behind the five seams.
@@ -46,7 +48,7 @@ func (a *app) openEngines(ctx context.Context) (*engines, error) {
 func (a *app) openEmbedded(ctx context.Context, e *engines) error {
 	db, err := sqlite.Open(ctx, sqlite.Options{
 		Dir: a.Config.Data, Clock: a.Clock, Logger: a.Logger, Registerer: a.registry, Instance: a.instance,
-		QueueLease: 2*a.Config.Timeout + 30*time.Second,
+		QueueLease: a.lease(),
 	})
 	if err != nil {
 		return fmt.Errorf("opening the data folder %s: %w", a.Config.Data, err)
@@ -55,6 +57,9 @@ func (a *app) openEmbedded(ctx context.Context, e *engines) error {
 	e.closers = append(e.closers, db.Close)
 	return nil
 }
+
+// lease is how long a queue item is a dispatcher's: time for two attempts, and some to spare.
+func (a *app) lease() time.Duration { return 2*a.Config.Timeout + 30*time.Second }
 
 func (a *app) openDatabase(_ context.Context, e *engines) error {
 	switch a.Config.Database.Scheme {
@@ -84,19 +89,39 @@ func (a *app) openEvents(ctx context.Context, e *engines) error {
 	return notBuilt(config.SeamEvents, a.Config.Events)
 }
 
-func (a *app) openQueue(_ context.Context, e *engines) error {
+func (a *app) openQueue(ctx context.Context, e *engines) error {
 	switch a.Config.Queue.Scheme {
 	case config.SchemeSQLite:
 		e.queue = e.embedded.Queue()
+		return nil
+	case "sqs":
+		queue, err := sqs.Open(ctx, sqs.Options{
+			URL: a.Config.Queue.Raw, Lease: a.lease(), Clock: a.Clock, Logger: a.Logger, Registerer: a.registry,
+		})
+		if err != nil {
+			return fmt.Errorf("opening the queue %s: %w", a.Config.Queue, err)
+		}
+		e.queue = queue
+		e.closers = append(e.closers, queue.Close)
 		return nil
 	}
 	return notBuilt(config.SeamQueue, a.Config.Queue)
 }
 
-func (a *app) openPayloads(_ context.Context, e *engines) error {
+func (a *app) openPayloads(ctx context.Context, e *engines) error {
 	switch a.Config.Payloads.Scheme {
 	case config.SchemeSQLite:
 		e.payloads = e.embedded.Payloads()
+		return nil
+	case "s3":
+		store, err := s3.Open(ctx, s3.Options{
+			URL: a.Config.Payloads.Raw, Retention: a.Config.PayloadRetention, Logger: a.Logger, Registerer: a.registry,
+		})
+		if err != nil {
+			return fmt.Errorf("opening the payload store %s: %w", a.Config.Payloads, err)
+		}
+		e.payloads = store
+		e.closers = append(e.closers, store.Close)
 		return nil
 	}
 	return notBuilt(config.SeamPayloads, a.Config.Payloads)

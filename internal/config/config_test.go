@@ -96,7 +96,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	path := file(t, "retry_base: 1s\nnonsense: 1\ndrain: {a: 1}\nmax-payload: lots\n")
 	env := map[string]string{"POSTRIDER_TIMEOUT": "soon", "POSTRIDER_SECRET_KEY": "c2VjcmV0"}
 	_, err := parse(t, env, "--config", path, "--listen", "8400", "--roles", "api,cook", "--admin-key", "tiny",
-		"--retry-window", "8d", "--queue", "sqs://q", "--events", "ftp://x", "--allow-targets", "10.0.0.1/8", "--log-level", "loud",
+		"--retry-window", "8d", "--events", "ftp://x", "--allow-targets", "10.0.0.1/8", "--log-level", "loud",
 		"--database", "postgres://u:hunter2@db/x", "--egress-proxy", "socks://u:hunter2@p", "--ca-file", "/nowhere", "--max-in-flight", "0")
 	var faults *config.Error
 	if !errors.As(err, &faults) {
@@ -106,7 +106,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 		`retry_base in ` + path + `: is no setting; it is written "retry-base"`,
 		"nonsense in " + path, "drain in " + path, "max-payload in " + path + ` "lots"`,
 		`POSTRIDER_TIMEOUT "soon"`, "POSTRIDER_SECRET_KEY: must be base64", `--listen "8400"`, `"cook" is no role`, "--admin-key: must be 16",
-		`--retry-window "8d": must be 1s to 7d`, `--queue "sqs://q": the engine "sqs" is not part`, `--events "ftp://x": there is no engine`,
+		`--retry-window "8d": must be 1s to 7d`, `--events "ftp://x": there is no engine`,
 		"did you mean 10.0.0.0/8?", `--log-level "loud"`, "--egress-proxy", `--ca-file "/nowhere"`, `--max-in-flight "0"`, "--database",
 	} {
 		if !strings.Contains(err.Error(), want) {

@@ -40,8 +40,8 @@ const (
 // schemes tells by seam which engines the design has a place for, and whether internal/app opens them.
 var schemes = map[Seam][]scheme{
 	SeamEvents:   {{SchemeSQLite, true}, {"kafka", true}, {"kafka+tls", true}},
-	SeamQueue:    {{SchemeSQLite, true}, {"sqs", false}},
-	SeamPayloads: {{SchemeSQLite, true}, {"s3", false}},
+	SeamQueue:    {{SchemeSQLite, true}, {"sqs", true}},
+	SeamPayloads: {{SchemeSQLite, true}, {"s3", true}},
 	SeamOutcomes: {{SchemeSQLite, true}, {"kafka", true}, {"kafka+tls", true}},
 	SeamDatabase: {{SchemeSQLite, true}, {"postgres", false}},
 }

@@ -85,7 +85,7 @@ func TestCheckIDs(t *testing.T) {
 	for _, good := range []string{"", "application/json", "text/plain; charset=utf-8"} {
 		wantFields(t, postrider.CheckContentType(good))
 	}
-	for _, bad := range []string{" text/plain", "a\r\nb", "ü", strings.Repeat("x", 257)} {
+	for _, bad := range []string{" text/plain", "x", "text/", "a/b; q", "not a type", "a\r\nb", "ü", strings.Repeat("x", 257)} {
 		wantFields(t, postrider.CheckContentType(bad), "contentType")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"mime"
 	"strconv"
 	"strings"
 	"time"
@@ -60,8 +61,8 @@ func CheckEventID(id string) error {
 
 func isEventIDByte(c byte) bool { return isAlnum(c) || strings.IndexByte("_:@=+/-", c) >= 0 }
 
-// CheckContentType refuses what can't be sent as a Content-Type header: over 256 characters, or with bytes other than
-// printable ASCII. "" stands for the default and is allowed.
+// CheckContentType refuses what is no media type (RFC 9110, 8.3.1), over 256 characters, or with bytes other than printable
+// ASCII. "" stands for the default and is allowed.
 func CheckContentType(contentType string) error {
 	if contentType == "" {
 		return nil
@@ -69,6 +70,9 @@ func CheckContentType(contentType string) error {
 	printable := func(c byte) bool { return ' ' <= c && c < 0x7f }
 	if !within(contentType, MaxContentTypeLength, printable) || strings.TrimSpace(contentType) != contentType {
 		return Invalid("contentType", "must be at most %d printable ASCII characters, without blanks at its ends", MaxContentTypeLength)
+	}
+	if media, _, err := mime.ParseMediaType(contentType); err != nil || !strings.Contains(media, "/") {
+		return Invalid("contentType", "%q is no media type: use one such as application/json", clip(contentType))
 	}
 	return nil
 }

@@ -39,6 +39,11 @@ func TestTargetLifecycle(t *testing.T) {
 	if same.header.Get("ETag") != s.want(t, 200, "GET", path, "").header.Get("ETag") {
 		t.Error("what changes nothing took a version")
 	}
+	for _, action := range []string{"/secrets", "/enable"} {
+		s.want(t, 400, "POST", path+action, "{")
+		s.want(t, 422, "POST", path+action, `{"secret": "whsec_aa"}`)
+	}
+	s.want(t, 200, "PATCH", path, `{"retry": {"window": "7d"}}`)
 	rotated := s.want(t, 201, "POST", path+"/secrets", "")
 	if secret := rotated.json(t)["secret"]; secret == m["secret"] || !strings.HasPrefix(secret.(string), "whsec_") {
 		t.Errorf("rotated %v", secret)

@@ -33,7 +33,7 @@ type eventView struct {
 	Size       int64          `json:"size" doc:"of the payload, in bytes"`
 	Position   string         `json:"position" doc:"in the events log; opaque"`
 	Deliveries []deliveryView `json:"deliveries" doc:"the newest, at most 200"`
-	Next       string         `json:"next,omitempty" doc:"of GET /webhooks/deliveries?eventId="`
+	Next       string         `json:"next,omitempty" doc:"the ?after= of the next deliveries, here or in GET /webhooks/deliveries?eventId="`
 }
 
 func newEventID() string { return "evt_" + uuid.Must(uuid.NewV7()).String() }
@@ -156,6 +156,11 @@ func (c *call) append(events []*postrider.Event) error {
 // getEvent shows an event and its newest deliveries. Before its fan-out is recorded, it is found in the log, if that can.
 func getEvent(c *call) error {
 	ctx, id := c.r.Context(), c.params["id"]
+	var faults postrider.Faults
+	c.known(&faults)
+	if err := faults.Err(); err != nil {
+		return err
+	}
 	if postrider.CheckEventID(id) != nil {
 		return postrider.Errorf(postrider.CodeNotFound, "there is no such event")
 	}
@@ -174,7 +179,8 @@ func getEvent(c *call) error {
 		return err
 	}
 	v := eventView{ID: head.ID, EventType: head.Type, Tenant: c.tenant, AcceptedAt: stamp(head.AcceptedAt), Size: head.Size, Position: string(head.Position)}
-	records, next, err := c.api.Database.Deliveries(ctx, c.tenant, postrider.DeliveryQuery{Page: postrider.Page{Limit: postrider.MaxPageLimit}, EventID: id})
+	records, next, err := c.api.Database.Deliveries(ctx, c.tenant, postrider.DeliveryQuery{EventID: id,
+		Page: postrider.Page{Limit: postrider.MaxPageLimit, After: c.r.URL.Query().Get("after")}})
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -34,6 +35,17 @@ func (c *call) readObject(types []string, mayBeEmpty bool) (object, error) {
 		return object{}, nil
 	}
 	return parseObject(body)
+}
+
+// nothing reads the body of a request that has no members: it may be empty, or an empty object.
+func (c *call) nothing() error {
+	o, err := c.readObject(jsonMedia, true)
+	if err != nil {
+		return err
+	}
+	var faults postrider.Faults
+	o.read("", &faults, nil)
+	return faults.Err()
 }
 
 func (c *call) checkMedia(types []string, mayBeEmpty bool) error {
@@ -170,13 +182,22 @@ func duration(dest *time.Duration) member {
 		if err := json.Unmarshal(raw, &s); err != nil {
 			return fmt.Errorf(`must be a duration in quotes, such as "10s" or "4h"`)
 		}
-		d, err := time.ParseDuration(s)
+		d, err := parseDuration(s)
 		if err != nil || d <= 0 {
 			return fmt.Errorf(`%q is no duration: use one such as "10s" or "4h"`, s)
 		}
 		*dest = d
 		return nil
 	}
+}
+
+// parseDuration reads a Go duration, or a number of days such as 7d.
+func parseDuration(s string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		return time.Duration(n) * 24 * time.Hour, err
+	}
+	return time.ParseDuration(s)
 }
 
 // readOnly accepts a member that says what is so anyway.

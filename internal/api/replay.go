@@ -14,6 +14,9 @@ func replayDelivery(c *call) error {
 	if err != nil {
 		return err
 	}
+	if err := c.nothing(); err != nil {
+		return err
+	}
 	ctx := c.r.Context()
 	if !r.State.Final() {
 		return postrider.Errorf(postrider.CodeConflict, "the delivery is %s: only one that has ended can be replayed", r.State)

@@ -48,7 +48,8 @@ func (a *API) table() []*route {
 			summary: "Publish up to 1,000 events; all are checked before any is written", in: []batchItem{}, out: list[eventID]{}, status: 202,
 			fails: []int{400, 413, 415, 422, 503}, handle: publishBatch},
 		{method: http.MethodGet, path: "/webhooks/events/{id}", id: "get-event", tag: "Events", summary: "Get an event and its newest deliveries",
-			out: eventView{}, status: 200, fails: []int{404}, handle: getEvent},
+			query: []parameter{{"after", "the next of the answer before", "string"}},
+			out:   eventView{}, status: 200, fails: []int{404}, handle: getEvent},
 
 		{method: http.MethodGet, path: "/webhooks/deliveries", id: "list-deliveries", tag: "Deliveries", summary: "List deliveries, newest first",
 			query: deliveryParameters, out: deliveryList{}, status: 200, fails: []int{422}, handle: listDeliveries},

@@ -310,6 +310,9 @@ func enableTarget(c *call) error {
 	if err != nil {
 		return err
 	}
+	if err := c.nothing(); err != nil {
+		return err
+	}
 	return c.changeTarget(id, func(t *postrider.Target) error {
 		if t.State == postrider.TargetOff {
 			t.State, t.StateReason = postrider.TargetOn, ""
@@ -321,6 +324,9 @@ func enableTarget(c *call) error {
 func rotateSecret(c *call) error {
 	id, err := c.entityID("target")
 	if err != nil {
+		return err
+	}
+	if err := c.nothing(); err != nil {
 		return err
 	}
 	raw, shown := sign.NewSecret()

@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"io"
 	"net/http"
 	"time"
@@ -190,8 +188,7 @@ func getEvent(c *call) error {
 
 // store puts an event's payload into the payload store and refers to it.
 func (c *call) store(ctx context.Context, e *postrider.Event) error {
-	sum := sha256.Sum256([]byte(e.Tenant + "\x00" + e.ID + "\x00" + string(e.Position)))
-	key := e.Tenant + "/" + c.api.Clock().UTC().Format("2006-01-02") + "/" + hex.EncodeToString(sum[:16])
+	key := postrider.PayloadKey(e)
 	if err := c.api.Payloads.Put(ctx, key, e.Payload.Bytes); err != nil {
 		return err
 	}

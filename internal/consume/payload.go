@@ -2,9 +2,6 @@ package consume
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
 
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/internal/match"
@@ -69,7 +66,7 @@ func (p *partition) fits(item *postrider.Item) bool {
 // store puts an event's payload into the payload store and returns a copy of the event that refers to it. The event itself
 // may have been handed on and stays as it is. It reports true if the store refuses the payload for good.
 func (p *partition) store(ctx context.Context, e *postrider.Event) (*postrider.Event, bool) {
-	key := payloadKey(e)
+	key := postrider.PayloadKey(e)
 	var wait backoff
 	for ctx.Err() == nil {
 		err := p.Payloads.Put(ctx, key, e.Payload.Bytes)
@@ -86,18 +83,6 @@ func (p *partition) store(ctx context.Context, e *postrider.Event) (*postrider.E
 	stored := *e
 	stored.Payload.Key = key
 	return &stored, false
-}
-
-// payloadKey is the same on a re-read, and another one if a log that began anew repeats an id and a position.
-func payloadKey(e *postrider.Event) string {
-	var b []byte
-	for _, part := range []string{e.Tenant, e.ID, string(e.Position)} {
-		b = append(binary.AppendUvarint(b, uint64(len(part))), part...)
-	}
-	b = binary.BigEndian.AppendUint64(b, uint64(e.AcceptedAt.UnixMilli()))
-	b = binary.BigEndian.AppendUint64(b, uint64(e.Payload.Size))
-	sum := sha256.Sum256(b)
-	return e.Tenant + "/" + e.AcceptedAt.UTC().Format("2006-01-02") + "/" + base64.RawURLEncoding.EncodeToString(sum[:18])
 }
 
 // refused reports whether an engine will never take a thing, however often it is asked.

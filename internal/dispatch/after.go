@@ -2,8 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"log/slog"
 	"time"
 
@@ -65,7 +63,7 @@ func (d *Dispatcher) kept(j *job, e *postrider.Event) *postrider.Event {
 	if !e.Payload.Inline() || e.Payload.Size <= storeAbove {
 		return j.reference(e)
 	}
-	key := payloadKey(e)
+	key := postrider.PayloadKey(e)
 	ctx, cancel := context.WithTimeout(j.life.rest, fetchTimeout)
 	defer cancel()
 	if err := d.Payloads.Put(ctx, key, e.Payload.Bytes); err != nil {
@@ -74,15 +72,6 @@ func (d *Dispatcher) kept(j *job, e *postrider.Event) *postrider.Event {
 		return e
 	}
 	return j.replaced(e, func(stored *postrider.Event) { stored.Payload.Key, stored.Payload.Bytes = key, nil })
-}
-
-// payloadKey is a key that stands for one payload for ever: it names the bytes too, since an id may come twice.
-func payloadKey(e *postrider.Event) string {
-	h := sha256.New()
-	_, _ = h.Write([]byte(e.ID)) // a hash never fails to write
-	_, _ = h.Write([]byte{0})
-	_, _ = h.Write(e.Payload.Bytes)
-	return e.Tenant + "/" + e.AcceptedAt.UTC().Format(time.DateOnly) + "/" + base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:24])
 }
 
 // final ends a delivery without an attempt.

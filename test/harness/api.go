@@ -140,6 +140,24 @@ type Delivery struct {
 	CreatedAt     time.Time  `json:"createdAt"`
 }
 
+// Attempt is an attempt as the API shows it.
+type Attempt struct {
+	Number     int    `json:"number"`
+	DurationMs int64  `json:"durationMs"`
+	Status     int    `json:"status"`
+	Error      string `json:"error"`
+	Class      string `json:"class"`
+	Response   string `json:"response"`
+}
+
+// Attempts lists the attempts of a delivery.
+func (s *Server) Attempts(t *testing.T, delivery string, headers ...string) []Attempt {
+	t.Helper()
+	var list struct{ Items []Attempt }
+	s.Do(t, http.StatusOK, http.MethodGet, "/webhooks/deliveries/"+delivery+"/attempts", nil, &list, headers...)
+	return list.Items
+}
+
 // Final reports whether nothing follows.
 func (d Delivery) Final() bool {
 	return d.State == "delivered" || d.State == "exhausted" || d.State == "cancelled"

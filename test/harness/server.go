@@ -131,6 +131,25 @@ func (s *Server) Log() *Log { return s.log }
 // Signal sends a signal.
 func (s *Server) Signal(sig os.Signal) { s.cmd.Process.Signal(sig) }
 
+// Memory returns what /proc tells of the process's resident memory in bytes: now, and at its highest. It is 0 on systems that
+// have no /proc.
+func (s *Server) Memory() (rss, peak int64) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		return 0, 0
+	}
+	for line := range strings.Lines(string(status)) {
+		var kib int64
+		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &kib); n == 1 {
+			rss = kib << 10
+		}
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
+			peak = kib << 10
+		}
+	}
+	return rss, peak
+}
+
 // Exited is closed when the process has ended.
 func (s *Server) Exited() <-chan struct{} { return s.exited }
 

@@ -97,6 +97,7 @@ func broken(err error) (postrider.Class, string) {
 		strings.Contains(text, "server closed idle connection"), strings.Contains(text, "GOAWAY"), strings.Contains(text, "stream error"),
 		strings.Contains(text, "connection lost"), strings.Contains(text, "closed network connection"):
 		return postrider.ClassReset, "the connection broke before a response came"
+	case strings.Contains(text, "frame too large"): // what is read as HTTP/2 and is none
 	case strings.Contains(text, "exceeded"), strings.Contains(text, "too large"):
 		return postrider.ClassProtocol, "the head of the response is too large"
 	}

@@ -12,8 +12,10 @@ import (
 	"github.com/postrider/postrider"
 )
 
-// leastTry is what one address of several gets at least, if there is so much time.
-const leastTry = 2 * time.Second
+const (
+	leastTry = 2 * time.Second // what one address of several gets at least, if there is so much time
+	maxTries = 8               // addresses of a name that are tried: an answer full of them must not make a scan of it
+)
 
 type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
@@ -60,7 +62,8 @@ func (g *Guard) control(_, address string, _ syscall.RawConn) error {
 	return g.vet(ap.Addr())
 }
 
-// dial resolves, vets, and tries the vetted addresses in the resolver's order until one connects.
+// dial resolves, vets, and tries the vetted addresses in the resolver's order until one connects or maxTries
+// have failed.
 func (g *Guard) dial(ctx context.Context, network, addr string, allowPrivate bool, connect dialFunc) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -75,6 +78,7 @@ func (g *Guard) dial(ctx context.Context, network, addr string, allowPrivate boo
 			return nil, err
 		}
 	}
+	addrs = addrs[:min(len(addrs), maxTries)]
 	var first error
 	for i, a := range addrs {
 		conn, err := try(ctx, connect, network, net.JoinHostPort(a.String(), port), len(addrs)-i)

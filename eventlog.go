@@ -27,7 +27,8 @@ type EventLog interface {
 	// Both must be of one partition. What is gone is left out. An empty answer means that the range holds nothing more.
 	ReadRange(ctx context.Context, first, last Position, limit int) ([]*Event, error)
 
-	// Limits tells what the log takes. It does not change while the log is open.
+	// Limits tells what the log takes. MaxBytes may become less once an engine that was away when the log was opened has
+	// answered; CheapRead does not change.
 	Limits() EventLimits
 
 	// Close ends the log and its readers. Commits that are open are completed first, or failed.

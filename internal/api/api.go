@@ -74,13 +74,18 @@ func New(o Options) *API {
 	if o.SecretOverlap == 0 {
 		o.SecretOverlap = DefaultSecretOverlap
 	}
-	if limit := o.Events.Limits().MaxBytes; limit > 0 && limit < o.MaxPayload {
-		o.MaxPayload = limit
-	}
 	a := &API{Options: o, base: strings.TrimRight(o.BasePath, "/"), metrics: newMetrics(o.Registerer)}
 	a.routes = a.table()
 	a.document = sync.OnceValue(a.openAPI)
 	return a
+}
+
+// maxPayload is what intake takes: the setting, or what the events log takes where that is less.
+func (a *API) maxPayload() int64 {
+	if limit := a.Events.Limits().MaxBytes; limit > 0 {
+		return min(limit, a.MaxPayload)
+	}
+	return a.MaxPayload
 }
 
 // Handler serves the API.

@@ -37,7 +37,7 @@ func publishBatch(c *call) error {
 		return err
 	}
 	defer release()
-	events, err := parseBatch(body, c.tenant, c.api.MaxPayload)
+	events, err := parseBatch(body, c.tenant, c.api.maxPayload())
 	if err != nil {
 		return err
 	}

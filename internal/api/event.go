@@ -42,7 +42,7 @@ func publish(c *call) error {
 	if err != nil {
 		return err
 	}
-	body, release, err := c.readPayload(c.api.MaxPayload)
+	body, release, err := c.readPayload(c.api.maxPayload())
 	if err != nil {
 		return err
 	}

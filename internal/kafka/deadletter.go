@@ -28,15 +28,20 @@ func (l *EventLog) bury(ctx context.Context, dead []deadLetter) error {
 	if len(dead) == 0 {
 		return nil
 	}
+	topic, err := l.topic()
+	if err != nil {
+		return err
+	}
+	client := topic.producer.client
 	records := make([]*kgo.Record, len(dead))
 	for i, d := range dead {
 		records[i] = l.grave(d)
 	}
-	for i, result := range l.producer.client.ProduceSync(ctx, records...) {
+	for i, result := range client.ProduceSync(ctx, records...) {
 		err := result.Err
 		if errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge) {
 			headers := &kgo.Record{Topic: l.at.dead, Timestamp: records[i].Timestamp, Headers: records[i].Headers}
-			err = l.producer.client.ProduceSync(ctx, headers).FirstErr()
+			err = client.ProduceSync(ctx, headers).FirstErr()
 		}
 		if err != nil {
 			l.metrics.failed("dead_letter")

@@ -21,6 +21,9 @@ type eventReader struct {
 
 // Reader joins the group; see postrider.EventLog.
 func (l *EventLog) Reader(_ context.Context) (postrider.EventReader, error) {
+	if _, err := l.topic(); err != nil {
+		return nil, err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {

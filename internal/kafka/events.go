@@ -5,10 +5,10 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/postrider/postrider"
@@ -30,11 +30,12 @@ type EventOptions struct {
 type EventLog struct {
 	at         location
 	codec      *codec
-	producer   *producer
-	adm        *kadm.Client
-	topic      topicInfo
+	adm        *admin
+	dials      *dialing
+	link       *link
+	connected  atomic.Pointer[eventTopic] // nil until the link is ready
+	timeout    time.Duration
 	maxPayload int64
-	limit      int64
 	buffer     int64
 	revokeWait time.Duration
 	clock      postrider.Clock
@@ -48,19 +49,29 @@ type EventLog struct {
 	ended   chan struct{}
 }
 
+// eventTopic is what is known once the topic is there.
+type eventTopic struct {
+	topicInfo
+	limit    int64 // of a payload
+	producer *producer
+}
+
 var _ postrider.EventLog = (*EventLog)(nil)
 
 // maxReads is how many reads by position are under way at once.
 const maxReads = 8
 
-// OpenEvents connects to the topic, which is made where that is permitted, and so is the topic of dead letters.
+// OpenEvents connects to the topic, which is made where that is permitted, and so is the topic of dead letters. Brokers that
+// are away are no error: the log answers CodeUnavailable until they are there, and tries to connect with back-off. What the
+// brokers refuse is one.
 func OpenEvents(ctx context.Context, o EventOptions) (*EventLog, error) {
 	at, err := parseURL("events", o.URL)
 	if err != nil {
 		return nil, err
 	}
-	l := &EventLog{at: at, maxPayload: o.MaxPayload, buffer: o.BufferBytes, revokeWait: o.RevokeWait, clock: o.Clock, log: o.Logger,
-		metrics: newMetrics(o.Registerer, "events"), reads: make(chan struct{}, maxReads), readers: make(map[*member]struct{}), ended: make(chan struct{})}
+	l := &EventLog{at: at, maxPayload: o.MaxPayload, buffer: o.BufferBytes, revokeWait: o.RevokeWait, timeout: o.Timeout, clock: o.Clock, log: o.Logger,
+		metrics: newMetrics(o.Registerer, "events"), reads: make(chan struct{}, maxReads), readers: make(map[*member]struct{}), ended: make(chan struct{}),
+		dials: &dialing{}}
 	l.defaults()
 	registry, err := newRegistry(at.registry)
 	if err != nil {
@@ -69,7 +80,17 @@ func OpenEvents(ctx context.Context, o EventOptions) (*EventLog, error) {
 	if l.codec, err = newCodec(registry); err != nil {
 		return nil, err
 	}
-	if err := l.open(ctx, o.Timeout); err != nil {
+	opts, err := at.options(l.metrics)
+	if err != nil {
+		return nil, err
+	}
+	client, err := kgo.NewClient(append(opts, kgo.WithHooks(l.dials))...)
+	if err != nil {
+		return nil, err
+	}
+	l.adm = newAdmin(client)
+	if l.link, err = newLink(ctx, l.log, at.topic, l.connect); err != nil {
+		client.Close()
 		return nil, err
 	}
 	return l, nil
@@ -93,52 +114,58 @@ func (l *EventLog) defaults() {
 	}
 }
 
-// open connects, sees to the topics, and works out the limits.
-func (l *EventLog) open(ctx context.Context, timeout time.Duration) error {
-	opts, err := l.at.options(l.metrics)
-	if err != nil {
-		return err
-	}
-	client, err := kgo.NewClient(opts...)
-	if err != nil {
-		return err
-	}
-	l.adm = kadm.NewClient(client)
+// connect sees to the topics, and works out the limits.
+func (l *EventLog) connect(ctx context.Context) error {
 	configs := map[string]string{"max.message.bytes": formatInt(l.maxPayload + batchSlack)}
-	if l.topic, err = ensureTopic(ctx, l.adm, l.at, l.at.topic, configs); err == nil {
+	info, err := ensureTopic(ctx, l.adm, l.at, l.at.topic, configs)
+	if err == nil {
 		_, err = ensureTopic(ctx, l.adm, l.at, l.at.dead, configs)
 	}
 	if err != nil {
-		client.Close()
+		return l.dials.explain(err)
+	}
+	t := &eventTopic{topicInfo: info, limit: l.maxPayload}
+	maxBatch := l.maxPayload + batchSlack
+	if m := info.maxBytes; m > 0 && m < maxBatch {
+		t.limit, maxBatch = min(max(m-batchSlack, m/2), l.maxPayload), m
+		l.log.Warn("the topic takes less than --max-payload: larger events are refused", "topic", l.at.topic, "max_message_bytes", m,
+			"max_payload", l.maxPayload, "limit", t.limit)
+	}
+	if t.producer, err = newProducer(l.at, l.metrics, maxBatch, l.timeout); err != nil {
 		return err
 	}
-	l.limit = l.maxPayload
-	maxBatch := l.maxPayload + batchSlack
-	if m := l.topic.maxBytes; m > 0 && m < maxBatch {
-		l.limit, maxBatch = max(m-batchSlack, m/2), m
-		l.log.Warn("the topic takes less than --max-payload", "topic", l.at.topic, "max_message_bytes", m, "limit", l.limit)
+	l.connected.Store(t)
+	return nil
+}
+
+// topic is what the log works on, or CodeUnavailable while it is not connected yet.
+func (l *EventLog) topic() (*eventTopic, error) {
+	if l.isClosed() {
+		return nil, errClosed()
 	}
-	if l.producer, err = newProducer(l.at, l.metrics, maxBatch, timeout); err != nil {
-		client.Close()
+	if t := l.connected.Load(); t != nil {
+		return t, nil
 	}
-	return err
+	return nil, unavailable("no broker has answered yet", l.link.check())
 }
 
 // Append adds events; see postrider.EventLog.
 func (l *EventLog) Append(ctx context.Context, events []*postrider.Event) (*postrider.Commit, error) {
+	limit := l.Limits().MaxBytes
 	for _, e := range events {
-		if int64(len(e.Payload.Bytes)) > l.limit {
-			return nil, postrider.Errorf(postrider.CodeTooLarge, "a payload of %d bytes is over the limit of %d", len(e.Payload.Bytes), l.limit)
+		if int64(len(e.Payload.Bytes)) > limit {
+			return nil, postrider.Errorf(postrider.CodeTooLarge, "a payload of %d bytes is over the limit of %d", len(e.Payload.Bytes), limit)
 		}
 	}
-	if l.isClosed() {
-		return nil, errClosed()
+	topic, err := l.topic()
+	if err != nil {
+		return nil, err
 	}
 	records := make([]*kgo.Record, len(events))
 	for i, e := range events {
 		records[i] = l.recordOf(e)
 	}
-	return l.producer.write(ctx, records, func() {
+	return topic.producer.write(ctx, records, func() {
 		for i, e := range events {
 			at := placeOf(records[i])
 			e.Position = at.position()
@@ -152,11 +179,21 @@ func (l *EventLog) Append(ctx context.Context, events []*postrider.Event) (*post
 	})
 }
 
-// Limits tells what the log takes.
-func (l *EventLog) Limits() postrider.EventLimits { return postrider.EventLimits{MaxBytes: l.limit} }
+// Limits tells what the log takes: --max-payload, and less once a topic has answered that takes less.
+func (l *EventLog) Limits() postrider.EventLimits {
+	if t := l.connected.Load(); t != nil {
+		return postrider.EventLimits{MaxBytes: t.limit}
+	}
+	return postrider.EventLimits{MaxBytes: l.maxPayload}
+}
 
 // Check says what is missing for the log to work, or nil.
-func (l *EventLog) Check(ctx context.Context) error { return checkTopic(ctx, l.adm, l.at.topic) }
+func (l *EventLog) Check(ctx context.Context) error {
+	if err := l.link.check(); err != nil {
+		return err
+	}
+	return l.dials.explain(checkTopic(ctx, l.adm, l.at.topic))
+}
 
 // Close ends the log and its readers.
 func (l *EventLog) Close() error {
@@ -176,7 +213,10 @@ func (l *EventLog) Close() error {
 	for _, m := range readers {
 		errs = append(errs, m.close())
 	}
-	errs = append(errs, l.producer.close())
+	l.link.close()
+	if t := l.connected.Load(); t != nil {
+		errs = append(errs, t.producer.close())
+	}
 	l.adm.Close()
 	l.codec.registry.close()
 	return errors.Join(errs...)

@@ -34,25 +34,32 @@ var _ postrider.OutcomeReader = (*outcomeReader)(nil)
 
 // Reader joins the archivers; see postrider.OutcomeLog.
 func (l *OutcomeLog) Reader(_ context.Context, from func(context.Context, string) (postrider.Position, error)) (postrider.OutcomeReader, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return nil, errClosed()
+	topic, err := l.topic()
+	if err != nil {
+		return nil, err
 	}
 	opts, err := l.at.options(l.metrics)
 	if err != nil {
 		return nil, err
 	}
-	r := &outcomeReader{log: l, margin: l.margin(), marks: make(map[*postrider.OutcomeBatch]*item), through: make(map[*part]time.Time)}
+	r := &outcomeReader{log: l, margin: l.margin(topic.appendTime), marks: make(map[*postrider.OutcomeBatch]*item), through: make(map[*part]time.Time)}
+	start := func(ctx context.Context, partition int32) (kgo.Offset, error) {
+		if err := l.renew(ctx); err != nil {
+			return kgo.Offset{}, err
+		}
+		at, err := from(ctx, partitionName(partition))
+		if err != nil {
+			return kgo.Offset{}, err
+		}
+		return l.offset(at), nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, errClosed()
+	}
 	r.member, err = join(opts, l.at.group, false, memberOptions{topic: l.at.topic, buffer: l.options.BufferBytes, revokeWait: l.options.RevokeWait,
-		log: l.options.Logger, metrics: l.metrics, decode: r.decode,
-		start: func(ctx context.Context, partition int32) (kgo.Offset, error) {
-			at, err := from(ctx, partitionName(partition))
-			if err != nil {
-				return kgo.Offset{}, err
-			}
-			return l.offset(at), nil
-		}})
+		log: l.options.Logger, metrics: l.metrics, decode: r.decode, start: start})
 	if err != nil {
 		return nil, err
 	}
@@ -63,16 +70,37 @@ func (l *OutcomeLog) Reader(_ context.Context, from func(context.Context, string
 
 // margin is how far Through stays behind a record's timestamp. A producer's own timestamp is older than the record's place
 // in the partition by as long as the record may be tried.
-func (l *OutcomeLog) margin() time.Duration {
-	if l.topic.appendTime {
+func (l *OutcomeLog) margin(appendTime bool) time.Duration {
+	if appendTime {
 		return l.options.Skew
 	}
 	return l.options.Skew + l.options.Timeout + stuck
 }
 
+// renew learns the id of a topic that was made anew, before its partitions are read.
+func (l *OutcomeLog) renew(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, topicTimeout)
+	defer cancel()
+	id, err := topicID(ctx, l.adm, l.at.topic)
+	if err != nil {
+		return unavailable("topic "+l.at.topic, err)
+	}
+	if t := *l.connected.Load(); t.id != id {
+		l.options.Logger.Error("the outcome topic was made anew; what was in it and is not archived is lost", "topic", l.at.topic)
+		t.id = id
+		l.connected.Store(&t)
+	}
+	return nil
+}
+
 // position is "topic-offset": the first bytes of the topic's id tell a topic that was made anew.
 func (l *OutcomeLog) position(offset int64) postrider.Position {
-	return postrider.Position(hex.EncodeToString(l.topic.id[:8]) + "-" + formatInt(offset))
+	return postrider.Position(l.mark() + "-" + formatInt(offset))
+}
+
+func (l *OutcomeLog) mark() string {
+	id := l.connected.Load().id
+	return hex.EncodeToString(id[:8])
 }
 
 // offset is where a partition is read on. A position of another topic means the beginning.
@@ -81,7 +109,7 @@ func (l *OutcomeLog) offset(at postrider.Position) kgo.Offset {
 	n, err := strconv.ParseInt(number, 10, 64)
 	switch {
 	case at == "":
-	case err != nil || n < 0 || topic != hex.EncodeToString(l.topic.id[:8]):
+	case err != nil || n < 0 || topic != l.mark():
 		l.options.Logger.Error("the archived position is none of this outcome topic; reading it from its beginning", "topic", l.at.topic, "position", at)
 	default:
 		return kgo.NewOffset().At(n)

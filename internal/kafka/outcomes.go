@@ -5,10 +5,10 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/postrider/postrider"
@@ -35,51 +35,81 @@ type OutcomeOptions struct {
 
 // OutcomeLog is a postrider.OutcomeLog.
 type OutcomeLog struct {
-	at       location
-	options  OutcomeOptions
-	producer *producer
-	adm      *kadm.Client
-	topic    topicInfo
-	metrics  *metrics
+	at        location
+	options   OutcomeOptions
+	adm       *admin
+	dials     *dialing
+	link      *link
+	connected atomic.Pointer[outcomeTopic] // nil until the link is ready
+	metrics   *metrics
 
 	mu      sync.Mutex
 	readers map[*member]*outcomeReader
 	closed  bool
 }
 
+// outcomeTopic is what is known once the topic is there.
+type outcomeTopic struct {
+	topicInfo
+	producer *producer
+}
+
 var _ postrider.OutcomeLog = (*OutcomeLog)(nil)
 
 // OpenOutcomes connects to the topic, which is made where that is permitted, with the broker's timestamps: then each
-// partition is in order of time.
+// partition is in order of time. Brokers that are away are no error; see OpenEvents.
 func OpenOutcomes(ctx context.Context, o OutcomeOptions) (*OutcomeLog, error) {
 	at, err := parseURL("outcomes", o.URL)
 	if err != nil {
 		return nil, err
 	}
 	o.defaults()
-	l := &OutcomeLog{at: at, options: o, metrics: newMetrics(o.Registerer, "outcomes"), readers: make(map[*member]*outcomeReader)}
+	l := &OutcomeLog{at: at, options: o, metrics: newMetrics(o.Registerer, "outcomes"), readers: make(map[*member]*outcomeReader), dials: &dialing{}}
 	opts, err := at.options(l.metrics)
 	if err != nil {
 		return nil, err
 	}
-	client, err := kgo.NewClient(opts...)
+	client, err := kgo.NewClient(append(opts, kgo.WithHooks(l.dials))...)
 	if err != nil {
 		return nil, err
 	}
-	l.adm = kadm.NewClient(client)
-	configs := map[string]string{"message.timestamp.type": "LogAppendTime"}
-	if l.topic, err = ensureTopic(ctx, l.adm, at, at.topic, configs); err == nil {
-		l.producer, err = newProducer(at, l.metrics, outcomeBatchBytes, o.Timeout)
-	}
-	if err != nil {
+	l.adm = newAdmin(client)
+	if l.link, err = newLink(ctx, o.Logger, at.topic, l.connect); err != nil {
 		client.Close()
 		return nil, err
 	}
-	if !l.topic.appendTime {
-		o.Logger.Warn("the outcome topic keeps producers' timestamps: the archive's asOf lags further behind; set message.timestamp.type=LogAppendTime",
-			"topic", at.topic)
-	}
 	return l, nil
+}
+
+// connect sees to the topic.
+func (l *OutcomeLog) connect(ctx context.Context) error {
+	info, err := ensureTopic(ctx, l.adm, l.at, l.at.topic, map[string]string{"message.timestamp.type": "LogAppendTime"})
+	if err != nil {
+		return l.dials.explain(err)
+	}
+	t := &outcomeTopic{topicInfo: info}
+	if t.producer, err = newProducer(l.at, l.metrics, outcomeBatchBytes, l.options.Timeout); err != nil {
+		return err
+	}
+	if !info.appendTime {
+		l.options.Logger.Warn("the outcome topic keeps producers' timestamps: the archive's asOf lags further behind; set message.timestamp.type=LogAppendTime",
+			"topic", l.at.topic)
+	}
+	l.connected.Store(t)
+	return nil
+}
+
+// topic is what the log works on, or CodeUnavailable while it is not connected yet.
+func (l *OutcomeLog) topic() (*outcomeTopic, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, errClosed()
+	}
+	if t := l.connected.Load(); t != nil {
+		return t, nil
+	}
+	return nil, unavailable("no broker has answered yet", l.link.check())
 }
 
 func (o *OutcomeOptions) defaults() {
@@ -105,17 +135,15 @@ func (o *OutcomeOptions) defaults() {
 
 // Record adds outcomes; see postrider.OutcomeLog. Those of one event make one record, unless they are too large for it.
 func (l *OutcomeLog) Record(ctx context.Context, outcomes []postrider.Outcome) (*postrider.Commit, error) {
-	l.mu.Lock()
-	closed := l.closed
-	l.mu.Unlock()
-	if closed {
-		return nil, errClosed()
+	topic, err := l.topic()
+	if err != nil {
+		return nil, err
 	}
 	var records []*kgo.Record
 	for _, group := range byEvent(outcomes) {
 		records = l.encode(records, group)
 	}
-	return l.producer.write(ctx, records, nil)
+	return topic.producer.write(ctx, records, nil)
 }
 
 // byEvent groups outcomes by tenant and event id, in the order in which these first appear.
@@ -164,7 +192,12 @@ func halves(group []postrider.Outcome) (a, b []postrider.Outcome, ok bool) {
 func cut(ids []int64) (a, b []int64) { return ids[:len(ids)/2], ids[len(ids)/2:] }
 
 // Check says what is missing for the log to work, or nil.
-func (l *OutcomeLog) Check(ctx context.Context) error { return checkTopic(ctx, l.adm, l.at.topic) }
+func (l *OutcomeLog) Check(ctx context.Context) error {
+	if err := l.link.check(); err != nil {
+		return err
+	}
+	return l.dials.explain(checkTopic(ctx, l.adm, l.at.topic))
+}
 
 // Close ends the log and its readers.
 func (l *OutcomeLog) Close() error {
@@ -183,7 +216,10 @@ func (l *OutcomeLog) Close() error {
 	for _, r := range readers {
 		errs = append(errs, r.stop())
 	}
-	errs = append(errs, l.producer.close())
+	l.link.close()
+	if t := l.connected.Load(); t != nil {
+		errs = append(errs, t.producer.close())
+	}
 	l.adm.Close()
 	return errors.Join(errs...)
 }

@@ -49,6 +49,10 @@ func (l *EventLog) ReadRange(ctx context.Context, first, last postrider.Position
 	if from.partition != to.partition {
 		return nil, postrider.Errorf(postrider.CodeInternal, "positions of two partitions are no range")
 	}
+	topic, err := l.topic()
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	select {
@@ -59,14 +63,14 @@ func (l *EventLog) ReadRange(ctx context.Context, first, last postrider.Position
 	case <-ctx.Done():
 		return nil, unavailable("too many reads at once", ctx.Err())
 	}
-	return l.readRange(ctx, from, to, limit)
+	return l.readRange(ctx, topic, from, to, limit)
 }
 
-func (l *EventLog) readRange(ctx context.Context, from, to place, limit int) ([]*postrider.Event, error) {
+func (l *EventLog) readRange(ctx context.Context, topic *eventTopic, from, to place, limit int) ([]*postrider.Event, error) {
 	var events []*postrider.Event
 	single := from == to
 	for next := from.offset; next <= to.offset && len(events) < limit; {
-		records, end, err := l.fetch(ctx, from.partition, next, single)
+		records, end, err := l.fetch(ctx, topic.producer.client, from.partition, next, single)
 		if err != nil {
 			return nil, err
 		}
@@ -74,7 +78,7 @@ func (l *EventLog) readRange(ctx context.Context, from, to place, limit int) ([]
 			if r.Offset > to.offset || len(events) == limit {
 				return events, nil
 			}
-			if stale(l.topic, from, to, r) {
+			if stale(topic.topicInfo, from, to, r) {
 				return nil, postrider.Errorf(postrider.CodeGone, "the event is gone: the topic was made anew")
 			}
 			e, err := l.eventOf(ctx, r)
@@ -106,13 +110,13 @@ func stale(t topicInfo, from, to place, r *kgo.Record) bool {
 // fetch returns records of a partition from an offset on, and the offset after them; the same one at the partition's end.
 // An offset that is gone is CodeGone if it alone is wanted, else the records begin with what is left. One that was never
 // there is CodeNotFound.
-func (l *EventLog) fetch(ctx context.Context, partition int32, offset int64, single bool) ([]*kgo.Record, int64, error) {
+func (l *EventLog) fetch(ctx context.Context, client *kgo.Client, partition int32, offset int64, single bool) ([]*kgo.Record, int64, error) {
 	var failed error
 	for try := range readTries {
 		if try > 0 && !pauseFor(ctx, time.Duration(try)*readFetchWait) {
 			break
 		}
-		p, end, err := l.fetchOnce(ctx, partition, offset)
+		p, end, err := l.fetchOnce(ctx, client, partition, offset)
 		switch {
 		case err == nil && end > offset:
 			return p.Records, end, nil
@@ -156,7 +160,7 @@ func pauseFor(ctx context.Context, d time.Duration) bool {
 }
 
 // fetchOnce asks the partition's leader.
-func (l *EventLog) fetchOnce(ctx context.Context, partition int32, offset int64) (kgo.FetchPartition, int64, error) {
+func (l *EventLog) fetchOnce(ctx context.Context, client *kgo.Client, partition int32, offset int64) (kgo.FetchPartition, int64, error) {
 	none := kgo.FetchPartition{}
 	details, err := l.adm.ListTopics(ctx, l.at.topic)
 	if err != nil {
@@ -173,7 +177,7 @@ func (l *EventLog) fetchOnce(ctx context.Context, partition int32, offset int64)
 	case at.Err != nil:
 		return none, 0, at.Err
 	}
-	answer, err := l.producer.client.Broker(int(at.Leader)).RetriableRequest(ctx, fetchRequest(l.at.topic, topic.ID, partition, offset))
+	answer, err := client.Broker(int(at.Leader)).RetriableRequest(ctx, fetchRequest(l.at.topic, topic.ID, partition, offset))
 	if err != nil {
 		return none, 0, err
 	}

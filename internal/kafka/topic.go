@@ -9,6 +9,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/postrider/postrider"
 )
@@ -19,6 +21,14 @@ const topicTimeout = 15 * time.Second
 // batchSlack is what a batch of one record takes beyond the payload: type, headers and framing.
 const batchSlack = 16 << 10
 
+// admin asks about topics and groups.
+type admin struct {
+	*kadm.Client
+	raw *kgo.Client
+}
+
+func newAdmin(client *kgo.Client) *admin { return &admin{Client: kadm.NewClient(client), raw: client} }
+
 // topicInfo is what is known of a topic.
 type topicInfo struct {
 	id         kadm.TopicID
@@ -27,7 +37,7 @@ type topicInfo struct {
 }
 
 // ensureTopic finds a topic, and makes it if it is missing and that is permitted.
-func ensureTopic(ctx context.Context, adm *kadm.Client, at location, topic string, configs map[string]string) (topicInfo, error) {
+func ensureTopic(ctx context.Context, adm *admin, at location, topic string, configs map[string]string) (topicInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, topicTimeout)
 	defer cancel()
 	id, err := topicID(ctx, adm, topic)
@@ -37,22 +47,57 @@ func ensureTopic(ctx context.Context, adm *kadm.Client, at location, topic strin
 		}
 	}
 	if err != nil {
-		return topicInfo{}, unavailable("topic "+topic, err)
+		return topicInfo{}, refused(topic, err)
 	}
 	info := topicInfo{id: id}
 	return info, info.describe(ctx, adm, topic)
 }
 
-func topicID(ctx context.Context, adm *kadm.Client, topic string) (kadm.TopicID, error) {
-	details, err := adm.ListTopics(ctx, topic)
-	if err != nil {
-		return kadm.TopicID{}, err
-	}
-	d := details[topic]
-	return d.ID, d.Err
+// transient reports whether time may mend an error: no broker answered, or too few are up.
+func transient(err error) bool {
+	var answer *kerr.Error
+	return err != nil && (!errors.As(err, &answer) || kerr.IsRetriable(err) || errors.Is(err, kerr.InvalidReplicationFactor))
 }
 
-func makeTopic(ctx context.Context, adm *kadm.Client, at location, topic string, configs map[string]string) (kadm.TopicID, error) {
+// refused tells what the brokers refuse for good, which needs another setting, from what time may mend.
+func refused(topic string, err error) error {
+	if refusal := credentials(err); refusal != nil {
+		return refusal
+	}
+	if errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, kerr.ClusterAuthorizationFailed) {
+		return fmt.Errorf("topic %s may not be described: permit Describe on it: %w", topic, err)
+	}
+	return unavailable("topic "+topic, err)
+}
+
+// credentials says what is wrong with the way to authenticate, or nil.
+func credentials(err error) error {
+	switch {
+	case errors.Is(err, kerr.SaslAuthenticationFailed):
+		return fmt.Errorf("the brokers refuse the user or the password: check the user in the URL and %s or password-file=: %w", PasswordVariable, err)
+	case errors.Is(err, kerr.UnsupportedSaslMechanism):
+		return fmt.Errorf("the brokers do not offer this way to authenticate: use another sasl= in the URL: %w", err)
+	}
+	return nil
+}
+
+// topicID asks a broker, since what the client remembers of topics may be of before they were made.
+func topicID(ctx context.Context, adm *admin, topic string) (kadm.TopicID, error) {
+	one := kmsg.NewMetadataRequestTopic()
+	one.Topic = &topic
+	r := kmsg.NewPtrMetadataRequest()
+	r.Topics = []kmsg.MetadataRequestTopic{one}
+	answer, err := r.RequestWith(ctx, adm.raw)
+	switch {
+	case err != nil:
+		return kadm.TopicID{}, err
+	case len(answer.Topics) != 1:
+		return kadm.TopicID{}, fmt.Errorf("the broker answered for %d topics", len(answer.Topics))
+	}
+	return answer.Topics[0].TopicID, kerr.ErrorForCode(answer.Topics[0].ErrorCode)
+}
+
+func makeTopic(ctx context.Context, adm *admin, at location, topic string, configs map[string]string) (kadm.TopicID, error) {
 	values := make(map[string]*string, len(configs))
 	for name, value := range configs {
 		values[name] = &value
@@ -62,6 +107,8 @@ func makeTopic(ctx context.Context, adm *kadm.Client, at location, topic string,
 	case errors.Is(err, kerr.TopicAlreadyExists): // another process was first
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
 		return kadm.TopicID{}, fmt.Errorf("topic %s is missing, and may not be created: make it, or permit Create on it: %w", topic, err)
+	case transient(err):
+		return kadm.TopicID{}, unavailable("topic "+topic+" is missing, and can't be created yet", err)
 	case err != nil:
 		return kadm.TopicID{}, fmt.Errorf("topic %s is missing, and can't be created: %w", topic, err)
 	default:
@@ -71,7 +118,7 @@ func makeTopic(ctx context.Context, adm *kadm.Client, at location, topic string,
 }
 
 // describe reads the topic's settings. Where that is not permitted they stay unknown.
-func (i *topicInfo) describe(ctx context.Context, adm *kadm.Client, topic string) error {
+func (i *topicInfo) describe(ctx context.Context, adm *admin, topic string) error {
 	all, err := adm.DescribeTopicConfigs(ctx, topic)
 	if err != nil {
 		return unavailable("settings of topic "+topic, err)
@@ -92,7 +139,7 @@ func (i *topicInfo) describe(ctx context.Context, adm *kadm.Client, topic string
 }
 
 // checkTopic says what is missing: the brokers, the topic, or the right to read it.
-func checkTopic(ctx context.Context, adm *kadm.Client, topic string) error {
+func checkTopic(ctx context.Context, adm *admin, topic string) error {
 	_, err := topicID(ctx, adm, topic)
 	switch {
 	case errors.Is(err, kerr.UnknownTopicOrPartition):

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/postrider/postrider"
@@ -14,61 +16,143 @@ const (
 	chunkBytes = 256 << 10 // of a larger one
 	chunkShift = 16
 	inFlight   = groupBytes / chunkBytes
+	orphanStep = 8 // blobs removed in a group
 )
 
-// chunks writes and reads payloads that are too large for a row.
+// chunks writes and reads payloads that are too large for a row. A payload in chunks is an upload until the row that
+// refers to it is written: the table uploads names it from its first chunk on, and the transaction of the row removes that
+// name. What is named there when the file is opened, and nothing else, is the rest of an upload that a crash ended.
 type chunks struct {
 	db   *DB
 	last atomic.Int64 // blob number
+
+	mu      sync.Mutex
+	orphans []int64 // uploads given up, to be removed by the next group that succeeds
 }
 
-// open removes pieces that no row refers to: a crash came before the row.
+// upload is a payload that is being written.
+type upload struct {
+	blob  int64
+	ended atomic.Bool // given up: chunks that still wait are not written
+}
+
+// open removes the rests of uploads.
 func (c *chunks) open(ctx context.Context, db *DB) error {
 	c.db = db
 	var last int64
-	if err := db.read.QueryRowContext(ctx, "SELECT coalesce(max(id) >> 16, 0) FROM chunks").Scan(&last); err != nil {
+	const newest = "SELECT max((SELECT coalesce(max(id) >> 16, 0) FROM chunks), (SELECT coalesce(max(blob), 0) FROM uploads))"
+	if err := db.read.QueryRowContext(ctx, newest).Scan(&last); err != nil {
 		return fault("read chunks", err)
 	}
 	c.last.Store(last)
-	var used int64
-	err := db.read.QueryRowContext(ctx,
-		"SELECT max((SELECT coalesce(max(blob), 0) FROM (SELECT blob FROM events ORDER BY position DESC LIMIT 1000)), (SELECT coalesce(max(blob), 0) FROM payloads))").Scan(&used)
+	rows, err := db.read.QueryContext(ctx, "SELECT blob FROM uploads")
 	if err != nil {
-		return fault("read chunks", err)
+		return fault("read uploads", err)
 	}
-	if last <= used {
-		return nil
+	err = each(rows, func(rows *sql.Rows) error {
+		var blob int64
+		err := rows.Scan(&blob)
+		c.orphans = append(c.orphans, blob)
+		return err
+	})
+	if err != nil {
+		return fault("read uploads", err)
 	}
-	return db.writer.do(ctx, func(t *tx) error { return t.exec("DELETE FROM chunks WHERE id >= ?", (used+1)<<chunkShift) })
+	db.writer.always = append(db.writer.always, c.removeOrphans)
+	for range (len(c.orphans) + orphanStep - 1) / orphanStep {
+		if err := db.writer.do(ctx, func(*tx) error { return nil }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// write stores a payload in pieces, a few in a group at a time, and returns its number.
+// write stores a payload in pieces, a few in a group at a time, and returns its number. The row that refers to it calls
+// tx.keepChunks; if there will be none, abandon gives the space back.
 func (c *chunks) write(ctx context.Context, payload []byte) (int64, error) {
-	blob := c.last.Add(1)
+	u := &upload{blob: c.last.Add(1)}
+	if err := c.writeAll(ctx, u, payload); err != nil {
+		u.ended.Store(true)
+		c.abandon(u.blob)
+		return 0, err
+	}
+	return u.blob, nil
+}
+
+func (c *chunks) writeAll(ctx context.Context, u *upload, payload []byte) error {
 	var window []*postrider.Commit
 	for n := 0; n*chunkBytes < len(payload); n++ {
 		if len(window) == inFlight {
 			if err := window[0].Wait(ctx); err != nil {
-				return 0, err
+				return err
 			}
 			window = window[1:]
 		}
 		piece := payload[n*chunkBytes : min((n+1)*chunkBytes, len(payload))]
-		id := blob<<chunkShift | int64(n)
-		commit, err := c.db.writer.add(ctx, len(piece), func(t *tx) error {
-			return t.exec("INSERT INTO chunks (id, bytes) VALUES (?, ?)", id, piece)
-		}, nil)
+		commit, err := c.db.writer.add(ctx, len(piece), func(t *tx) error { return t.insertChunk(u, int64(n), piece) }, nil)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		window = append(window, commit)
 	}
 	for _, commit := range window {
 		if err := commit.Wait(ctx); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return blob, nil
+	return nil
+}
+
+func (t *tx) insertChunk(u *upload, n int64, piece []byte) error {
+	if u.ended.Load() {
+		return nil
+	}
+	if n == 0 {
+		if err := t.exec("INSERT INTO uploads (blob) VALUES (?)", u.blob); err != nil {
+			return err
+		}
+	}
+	return t.exec("INSERT INTO chunks (id, bytes) VALUES (?, ?)", u.blob<<chunkShift|n, piece)
+}
+
+// keepChunks ends an upload, in the transaction of the row that refers to it.
+func (t *tx) keepChunks(blob int64) error {
+	if blob == 0 {
+		return nil
+	}
+	return t.exec("DELETE FROM uploads WHERE blob = ?", blob)
+}
+
+// abandon has uploads removed to which no row will refer. It does not block.
+func (c *chunks) abandon(blobs ...int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, blob := range blobs {
+		if blob != 0 {
+			c.orphans = append(c.orphans, blob)
+		}
+	}
+}
+
+// removeOrphans is run in every group: a group that fails, for want of space perhaps, leaves them to the next.
+func (c *chunks) removeOrphans(t *tx) error {
+	c.mu.Lock()
+	blobs := slices.Clone(c.orphans[:min(orphanStep, len(c.orphans))])
+	c.mu.Unlock()
+	if len(blobs) == 0 {
+		return nil
+	}
+	for _, blob := range blobs {
+		if err := t.removeChunks(blob); err != nil {
+			return err
+		}
+	}
+	t.onCommit(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.orphans = c.orphans[len(blobs):]
+	})
+	return nil
 }
 
 // read returns a payload of a size, or CodeNotFound if pieces are missing.
@@ -95,10 +179,13 @@ func (c *chunks) read(ctx context.Context, blob, size int64) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// remove deletes a payload's pieces.
+// removeChunks deletes a payload's pieces, and its upload if it is one.
 func (t *tx) removeChunks(blob int64) error {
 	if blob == 0 {
 		return nil
+	}
+	if err := t.keepChunks(blob); err != nil {
+		return err
 	}
 	return t.exec("DELETE FROM chunks WHERE id >= ? AND id < ?", blob<<chunkShift, (blob+1)<<chunkShift)
 }

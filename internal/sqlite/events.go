@@ -84,11 +84,17 @@ func (e *events) Append(ctx context.Context, list []*postrider.Event) (*postride
 		}
 		blob, err := e.db.chunks.write(ctx, event.Payload.Bytes)
 		if err != nil {
+			e.db.chunks.abandon(blobs...)
 			return nil, err
 		}
 		blobs[i] = blob
 	}
-	return e.db.writer.add(ctx, bytes, func(t *tx) error { return e.insert(t, list, blobs) }, nil)
+	abandon := func() { e.db.chunks.abandon(blobs...) }
+	commit, err := e.db.writer.add(ctx, bytes, func(t *tx) error { return e.insert(t, list, blobs) }, abandon)
+	if err != nil {
+		abandon()
+	}
+	return commit, err
 }
 
 const insertEvent = `INSERT INTO events (position, id_hash, tenant, id, type, content_type, accepted_at, trace, size, blob, payload)
@@ -109,6 +115,9 @@ func (e *events) insert(t *tx, list []*postrider.Event, blobs []int64) error {
 		}
 		err := t.exec(insertEvent, e.next, idHash(event.Tenant, event.ID), event.Tenant, event.ID, event.Type, event.ContentType,
 			event.AcceptedAt.UnixMilli(), event.Trace, event.Payload.Size, blobs[i], payload)
+		if err == nil {
+			err = t.keepChunks(blobs[i])
+		}
 		if err != nil {
 			return err
 		}

@@ -34,14 +34,21 @@ func (p *payloads) Put(ctx context.Context, key string, payload []byte) error {
 		inline = nil
 	}
 	now := p.db.clock().UnixMilli()
-	return p.db.writer.do(ctx, func(t *tx) error {
+	err = p.db.writer.do(ctx, func(t *tx) error {
 		n, err := t.execCount(`INSERT INTO payloads (key, put_at, size, blob, bytes) VALUES (?, ?, ?, ?, ?)
 			ON CONFLICT (key) DO NOTHING`, key, now, len(payload), blob, inline)
 		if err == nil && n == 0 { // another put of the same key was faster
 			return t.removeChunks(blob)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return t.keepChunks(blob)
 	})
+	if err != nil {
+		p.db.chunks.abandon(blob)
+	}
+	return err
 }
 
 func (p *payloads) renew(ctx context.Context, key string) (bool, error) {

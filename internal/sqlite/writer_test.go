@@ -227,29 +227,6 @@ func TestLaterFileIsRefused(t *testing.T) {
 	}
 }
 
-// Pieces of a payload whose row was never written are gone after the next start.
-func TestOrphanedChunksAreRemoved(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	db := openDB(t, dir)
-	if err := db.Payloads().Put(t.Context(), "kept", bytes.Repeat([]byte{1}, 300<<10)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := db.chunks.write(t.Context(), bytes.Repeat([]byte{2}, 300<<10)); err != nil {
-		t.Fatal(err)
-	}
-	if n := rowsIn(t, db, "chunks"); n != 4 {
-		t.Fatalf("%d pieces", n)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	db = openDB(t, dir)
-	if n := rowsIn(t, db, "chunks"); n != 2 {
-		t.Errorf("%d pieces are left, want 2", n)
-	}
-}
-
 // Deliveries that are merely pending get their row soon, by a group of their own if need be; those that end before never
 // have another one.
 func TestPendingRowsComeLater(t *testing.T) {

@@ -51,6 +51,11 @@ func TestTargetLifecycle(t *testing.T) {
 	if head := s.do(t, adminKey, "HEAD", path, ""); head.status != 200 || len(head.body) != 0 {
 		t.Errorf("HEAD: %d", head.status)
 	}
+	for _, query := range []string{"?cascade=true", "?limit=1"} {
+		s.want(t, 422, "GET", path+query, "")
+	}
+	s.want(t, 422, "DELETE", path+"?cascade=true&cascade=false", "")
+	s.want(t, 422, "GET", "/webhooks/targets?limit=1&limit=2", "")
 	s.want(t, 204, "DELETE", path, "")
 	s.want(t, 404, "GET", path, "")
 	s.want(t, 404, "DELETE", path, "")

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -33,15 +34,14 @@ func (c *call) page(faults *postrider.Faults) postrider.Page {
 	return p
 }
 
-// known refuses query parameters that the route does not have.
+// known refuses query parameters that the route does not have, and those given more than once.
 func (c *call) known(faults *postrider.Faults) {
-	for name := range c.r.URL.Query() {
-		found := false
-		for _, p := range c.route.query {
-			found = found || p.name == name
-		}
-		if !found {
+	for name, values := range c.r.URL.Query() {
+		switch {
+		case !slices.ContainsFunc(c.route.query, func(p parameter) bool { return p.name == name }):
 			faults.Addf(name, "is no query parameter here")
+		case len(values) > 1:
+			faults.Addf(name, "is given %d times; once is right", len(values))
 		}
 	}
 }

@@ -80,9 +80,21 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 		c.fail(err)
 		return
 	}
-	if err := c.route.handle(c); err != nil {
+	if err := c.handle(); err != nil {
 		c.fail(err)
 	}
+}
+
+// handle runs the route. Routes that take query parameters look at them together with their other fields.
+func (c *call) handle() error {
+	if len(c.route.query) == 0 && !c.route.open && c.r.URL.RawQuery != "" {
+		var faults postrider.Faults
+		c.known(&faults)
+		if err := faults.Err(); err != nil {
+			return err
+		}
+	}
+	return c.route.handle(c)
 }
 
 // find finds the route: no path is a 404, a path without that method a 405.

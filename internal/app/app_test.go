@@ -182,3 +182,17 @@ func TestAnAddressThatIsTakenIsNamed(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestProfilesAreServedOnlyWhereAsked(t *testing.T) {
+	t.Parallel()
+	rec := httptest.NewRecorder()
+	profiles().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/debug/pprof/goroutine?debug=1", nil))
+	if rec.Code != http.StatusOK || !strings.Contains(rec.Body.String(), "goroutine profile") {
+		t.Errorf("%d %.80s", rec.Code, rec.Body)
+	}
+	r := run(t)
+	if status, _ := r.get(t, "/debug/pprof/"); status != http.StatusNotFound {
+		t.Errorf("the API's listener serves profiles: %d", status)
+	}
+	r.stop(t)
+}

@@ -20,7 +20,7 @@ type process struct {
 	cache *match.Cache // nil if no role needs it
 	gate  *gate        // nil without the role api
 
-	main, metrics *server
+	main, metrics, profiles *server
 
 	takers    []*part // consumer, dispatcher, retry manager
 	recorders []*part // archiver, announcer
@@ -71,6 +71,13 @@ func (p *process) listen(ctx context.Context, b *builder) error {
 		p.metrics = serve(l, routes(nil, a.health, metrics), a.Logger)
 		metrics = nil
 	}
+	if c.Pprof != "" {
+		l, err := a.Listen(ctx, "tcp", c.Pprof)
+		if err != nil {
+			return listenError("pprof", c.Pprof, err)
+		}
+		p.profiles = serve(l, profiles(), a.Logger)
+	}
 	l, err := a.Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return listenError("listen", c.Listen, err)
@@ -105,7 +112,7 @@ func (p *process) stop(ctx context.Context) error {
 	}
 	last, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	errs = append(errs, p.main.stop(last), p.metrics.stop(last))
+	errs = append(errs, p.main.stop(last), p.metrics.stop(last), p.profiles.stop(last))
 	err := errors.Join(errs...)
 	a.Logger.Info("stopped", "took", a.Clock().Sub(begun).Round(time.Millisecond))
 	return err

@@ -86,6 +86,9 @@ func (r *reader) api(c *Config, f *Flags) {
 	if f.MetricsListen != "" {
 		c.MetricsListen = r.address("metrics-listen", f.MetricsListen)
 	}
+	if f.Pprof != "" {
+		c.Pprof = r.loopback("pprof", f.Pprof)
+	}
 	c.BasePath = "/"
 	if trimmed := strings.TrimSuffix(f.BasePath, "/"); trimmed != "" {
 		c.BasePath = trimmed
@@ -112,6 +115,18 @@ func (r *reader) address(name, s string) string {
 	}
 	if err != nil {
 		r.faultf(name, s, "must be an address and a port, such as 127.0.0.1:8400 or :8400")
+	}
+	return s
+}
+
+// loopback reads host:port of an address that only this machine reaches.
+func (r *reader) loopback(name, s string) string {
+	before := len(r.faults)
+	r.address(name, s)
+	host, _, _ := net.SplitHostPort(s)
+	ip, err := netip.ParseAddr(host)
+	if len(r.faults) == before && host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		r.faultf(name, s, "must be on loopback, such as 127.0.0.1:8402: whoever reaches it sees into the process")
 	}
 	return s
 }

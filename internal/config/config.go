@@ -19,6 +19,7 @@ type Config struct {
 	Listen        string // host:port of the API, health and metrics
 	BasePath      string // "/" or "/prefix", without a slash at the end
 	MetricsListen string // host:port of metrics; "" for Listen
+	Pprof         string // host:port of profiles, on loopback; "": none
 	Data          string
 	Roles         []Role
 

@@ -169,3 +169,20 @@ func TestSecretKeyAndBasePath(t *testing.T) {
 		t.Errorf("got %q %q", c.SecretKey, c.BasePath)
 	}
 }
+
+func TestProfilesStayOnLoopback(t *testing.T) {
+	t.Parallel()
+	for _, good := range []string{"127.0.0.1:8402", "localhost:0", "[::1]:8402"} {
+		if c, err := parse(t, nil, "--pprof", good); err != nil || c.Pprof != good {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for _, bad := range []string{":8402", "0.0.0.0:8402", "10.0.0.1:8402", "example.com:8402", "127.0.0.1"} {
+		if _, err := parse(t, nil, "--pprof", bad); err == nil || !strings.Contains(err.Error(), "--pprof") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+	if c, err := parse(t, nil); err != nil || c.Pprof != "" {
+		t.Errorf("profiles are on by default: %v", err)
+	}
+}

@@ -16,12 +16,13 @@ type Flags struct {
 	Listen        string `help:"Address of the API, health and metrics." default:"127.0.0.1:8400" group:"API"`
 	BasePath      string `help:"Prefix of the REST paths, /openapi.json and /docs; not of health and metrics." default:"/" group:"API"`
 	MetricsListen string `help:"Address of /metrics, if it is not to be served at --listen." placeholder:"HOST:PORT" group:"API"`
+	Pprof         string `help:"Address of profiles under /debug/pprof/, which must be loopback; they are off if it is not set." placeholder:"HOST:PORT" group:"API"`
 	AdminKey      string `help:"Key that may do everything, 16 to 256 characters; if not given, made at the first start in DATA/admin.key. Better set in the environment, where other users cannot see it." placeholder:"KEY" group:"API"`
 
-	Events   string `help:"Engine of the events log." default:"sqlite:" group:"Engines"`
-	Queue    string `help:"Engine of the delivery queue." default:"sqlite:" group:"Engines"`
-	Payloads string `help:"Engine of large payloads." default:"sqlite:" group:"Engines"`
-	Outcomes string `help:"Engine of the outcome log." default:"sqlite:" group:"Engines"`
+	Events   string `help:"Engine of the events log: sqlite: or kafka://HOST:PORT[,HOST:PORT...]/TOPIC?group=...&registry=URL&start=earliest|latest&dead=TOPIC; kafka+tls://USER@... with sasl=plain, scram-sha-256, scram-sha-512, oauthbearer or aws-msk-iam." default:"sqlite:" group:"Engines"`
+	Queue    string `help:"Engine of the delivery queue: sqlite: or sqs://NAME?region=...&endpoint=URL, for the queues NAME, NAME-retry, NAME-bulk and NAME-outcomes." default:"sqlite:" group:"Engines"`
+	Payloads string `help:"Engine of large payloads: sqlite: or s3://BUCKET/PREFIX?region=...&endpoint=URL." default:"sqlite:" group:"Engines"`
+	Outcomes string `help:"Engine of the outcome log: sqlite: or kafka://..., as --events." default:"sqlite:" group:"Engines"`
 	Database string `help:"Engine of targets, filters, subscriptions, keys and deliveries." default:"sqlite:" group:"Engines"`
 
 	Retention        string `help:"How long events, final deliveries and their attempts are kept, from acceptance; at least 8d, which is longer than any retry." default:"30d" group:"Engines"`

@@ -11,6 +11,9 @@ import (
 	"time"
 )
 
+// KeepBody is up to how many bytes a receiver keeps the body of a message; of others it keeps size and digest.
+const KeepBody = 64 << 10
+
 // Message is a message that arrived.
 type Message struct {
 	Path    string
@@ -20,7 +23,7 @@ type Message struct {
 	Replay  int
 	Size    int64
 	Digest  [32]byte
-	Body    []byte // of messages up to 64 KiB
+	Body    []byte // of messages up to KeepBody
 	Header  http.Header
 	At      time.Time
 	Status  int // what was answered
@@ -60,7 +63,7 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request) {
 	}
 	m.Size = int64(len(body))
 	digest.Sum(m.Digest[:0])
-	if len(body) <= 64<<10 {
+	if len(body) <= KeepBody {
 		m.Body = body
 	}
 	m.Status = r.answer(&m, w)

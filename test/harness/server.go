@@ -48,6 +48,14 @@ func Command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// Settings are how a server is started.
+type Settings struct {
+	Data string   // the folder of the embedded engines; "": none is needed
+	Key  string   // the admin key; "": the one that the server writes into Data
+	Env  []string // "NAME=value", beside what Command sets
+	Args []string
+}
+
 // Server is a running postrider serve.
 type Server struct {
 	URL  string
@@ -65,14 +73,20 @@ var readyLine = regexp.MustCompile(`^postrider is ready at (http://\S+)`)
 // Start runs postrider serve on a folder and a free port, and waits until it is ready. The test ends it if it still runs.
 func Start(t *testing.T, data string, args ...string) *Server {
 	t.Helper()
-	s, err := Launch(data, args...)
+	return StartWith(t, Settings{Data: data, Args: args})
+}
+
+// StartWith is Start with more settings.
+func StartWith(t *testing.T, with Settings) *Server {
+	t.Helper()
+	s, err := LaunchWith(with)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		s.Kill()
 		if t.Failed() {
-			t.Logf("log of the server:\n%s", s.log.Tail(200))
+			t.Logf("log of the server %s:\n%s", strings.Join(with.Args, " "), s.log.Tail(200))
 		}
 	})
 	return s
@@ -80,8 +94,20 @@ func Start(t *testing.T, data string, args ...string) *Server {
 
 // Launch is Start for use outside the test's goroutine; the caller ends the server.
 func Launch(data string, args ...string) (*Server, error) {
-	args = append([]string{"serve", "--listen", "127.0.0.1:0", "--data", data}, args...)
-	s := &Server{Data: data, cmd: Command(context.Background(), args...), log: &Log{}, exited: make(chan struct{})}
+	return LaunchWith(Settings{Data: data, Args: args})
+}
+
+// LaunchWith is Launch with more settings.
+func LaunchWith(with Settings) (*Server, error) {
+	args := []string{"serve", "--listen", "127.0.0.1:0"}
+	if with.Data != "" {
+		args = append(args, "--data", with.Data)
+	}
+	s := &Server{Data: with.Data, Key: with.Key, cmd: Command(context.Background(), append(args, with.Args...)...), log: &Log{}, exited: make(chan struct{})}
+	s.cmd.Env = append(s.cmd.Env, with.Env...)
+	if with.Key != "" {
+		s.cmd.Env = append(s.cmd.Env, "POSTRIDER_ADMIN_KEY="+with.Key)
+	}
 	ready := make(chan string, 1)
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
@@ -101,7 +127,10 @@ func Launch(data string, args ...string) (*Server, error) {
 		s.Kill()
 		return nil, fmt.Errorf("the server was not ready in time:\n%s", s.log.Tail(50))
 	}
-	key, err := os.ReadFile(filepath.Join(data, "admin.key"))
+	if with.Key != "" {
+		return s, nil
+	}
+	key, err := os.ReadFile(filepath.Join(with.Data, "admin.key"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		s.Kill()
 		return nil, err

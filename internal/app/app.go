@@ -78,7 +78,7 @@ func open(ctx context.Context, o Options) (*app, error) {
 		o.Listen = (&net.ListenConfig{}).Listen
 	}
 	a := &app{Options: o, registry: prometheus.NewRegistry(), instance: newInstance(), health: newHealth()}
-	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), a.health.gauge())
 	var err error
 	if a.engines, err = a.openEngines(ctx); err != nil {
 		return nil, err

@@ -124,7 +124,7 @@ func TestProcessStartsAndStops(t *testing.T) {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
 	}
-	if _, body := r.get(t, "/metrics"); !strings.Contains(body, "go_goroutines") || !strings.Contains(body, "postrider_") {
+	if _, body := r.get(t, "/metrics"); !strings.Contains(body, "go_goroutines") || !strings.Contains(body, "\npostrider_ready 1\n") {
 		t.Error("the metrics lack those of the process or of the roles")
 	}
 	r.stop(t)

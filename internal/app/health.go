@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // health tells whether the process lives, and whether it is ready for work. What is missing is named.
@@ -14,6 +16,18 @@ type health struct {
 }
 
 func newHealth() *health { return &health{missing: map[string]string{}} }
+
+// gauge shows readiness as a metric.
+func (h *health) gauge() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "postrider_ready", Help: "1 while /readyz answers 200, else 0."}, func() float64 {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if len(h.missing) > 0 {
+			return 0
+		}
+		return 1
+	})
+}
 
 // set says what a part waits for; "" means that it is ready.
 func (h *health) set(part, waits string) {

@@ -15,61 +15,73 @@ import (
 
 const (
 	retention       = 14 * 24 * time.Hour // the longest that SQS keeps a message
-	minRetention    = 24 * time.Hour
 	defaultMaxBytes = 256 << 10
 	largestMaxBytes = 1 << 20
 )
 
-// ensure finds a lane's queue or makes it, and reads what it takes.
-func (q *Queue) ensure(ctx context.Context, name string, l *lane) error {
-	ctx, cancel := context.WithTimeout(ctx, q.timeout)
-	defer cancel()
-	out, err := q.client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
-	q.metrics.count("get_url", 0, err)
+// ensure finds a lane's queue or makes it, and reads what it takes. Wrong attributes are added to faults; the error says
+// that there was no answer, or a denial, whose permission it names.
+func (q *Queue) ensure(ctx context.Context, l *lane, faults *postrider.Faults) error {
+	out, err := q.client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &l.name})
+	q.count("get_url", 0, err)
 	var missing *types.QueueDoesNotExist
-	if errors.As(err, &missing) {
-		return q.create(ctx, name, l)
+	switch {
+	case errors.As(err, &missing):
+		if err := q.create(ctx, l); err != nil {
+			return err
+		}
+	case err != nil:
+		return postrider.Errorf(postrider.CodeUnavailable, "queue %s can't be found (sqs:GetQueueUrl): %w", l.name, err)
+	default:
+		l.url = aws.ToString(out.QueueUrl)
 	}
-	if err != nil {
-		return postrider.Errorf(postrider.CodeUnavailable, "queue %s can't be found (sqs:GetQueueUrl): %w", name, err)
-	}
-	l.url = aws.ToString(out.QueueUrl)
-	return q.checkAttributes(ctx, name, l)
+	return q.checkAttributes(ctx, l, faults)
 }
 
-func (q *Queue) create(ctx context.Context, name string, l *lane) error {
-	out, err := q.client.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: &name, Attributes: map[string]string{
+func (q *Queue) create(ctx context.Context, l *lane) error {
+	out, err := q.client.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: &l.name, Attributes: map[string]string{
 		"MessageRetentionPeriod":        seconds(retention),
-		"VisibilityTimeout":             seconds(q.limits.Lease),
-		"ReceiveMessageWaitTimeSeconds": "20",
+		"ReceiveMessageWaitTimeSeconds": strconv.Itoa(longPoll),
 	}})
-	q.metrics.count("create", 0, err)
+	q.count("create", 0, err)
 	if err != nil {
-		return postrider.Errorf(postrider.CodeUnavailable, "queue %s is missing and can't be made (sqs:CreateQueue): %w", name, err)
+		return postrider.Errorf(postrider.CodeUnavailable, "queue %s is missing and can't be made (sqs:CreateQueue): %w", l.name, err)
 	}
+	q.log.Info("queue made", "queue", l.name)
 	l.url = aws.ToString(out.QueueUrl)
-	return q.checkAttributes(ctx, name, l)
+	return nil
 }
 
-// checkAttributes refuses a queue that would lose messages, and takes over its size limit. An attribute that the server does
-// not show is not judged.
-func (q *Queue) checkAttributes(ctx context.Context, name string, l *lane) error {
+// checkAttributes takes over a queue's size limit, and finds fault with attributes by which messages would be lost or held up.
+// One that the server does not show is not judged.
+func (q *Queue) checkAttributes(ctx context.Context, l *lane, faults *postrider.Faults) error {
 	out, err := q.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &l.url, AttributeNames: []types.QueueAttributeName{"All"}})
-	q.metrics.count("get_attributes", 0, err)
+	q.count("get_attributes", 0, err)
 	if err != nil {
-		return postrider.Errorf(postrider.CodeUnavailable, "queue %s does not show its attributes (sqs:GetQueueAttributes): %w", name, err)
+		return postrider.Errorf(postrider.CodeUnavailable, "queue %s does not show its attributes (sqs:GetQueueAttributes): %w", l.name, err)
 	}
-	if n, ok := number(out.Attributes, "MessageRetentionPeriod"); ok && time.Duration(n)*time.Second < minRetention {
-		return postrider.Errorf(postrider.CodeInvalid, "queue %s has MessageRetentionPeriod %d; it must be at least %s, best %s (sqs:SetQueueAttributes)",
-			name, n, seconds(minRetention), seconds(retention))
-	}
-	if out.Attributes["FifoQueue"] == "true" {
-		return postrider.Errorf(postrider.CodeInvalid, "queue %s has FifoQueue true; a standard queue is needed", name)
-	}
+	judge(out.Attributes, l.name, faults)
 	if n, ok := number(out.Attributes, "MaximumMessageSize"); ok {
 		l.maxBytes = n
 	}
 	return nil
+}
+
+const setIt = "set it (sqs:SetQueueAttributes)"
+
+func judge(attributes map[string]string, name string, faults *postrider.Faults) {
+	if n, ok := number(attributes, "MessageRetentionPeriod"); ok && time.Duration(n)*time.Second < retention {
+		faults.Addf("queue", "queue %s has MessageRetentionPeriod %d; it must be %s, or messages are lost while nobody takes them: %s", name, n, seconds(retention), setIt)
+	}
+	if n, ok := number(attributes, "DelaySeconds"); ok && n != 0 {
+		faults.Addf("queue", "queue %s has DelaySeconds %d; it must be 0, since each message has its own: %s", name, n, setIt)
+	}
+	if attributes["RedrivePolicy"] != "" {
+		faults.Addf("queue", "queue %s has a RedrivePolicy; there must be none, or messages rest unread in a dead-letter queue: remove it (sqs:SetQueueAttributes)", name)
+	}
+	if attributes["FifoQueue"] == "true" {
+		faults.Addf("queue", "queue %s has FifoQueue true; a standard queue is needed", name)
+	}
 }
 
 // size is the least that the lanes' queues take, as far as they tell.

@@ -9,7 +9,7 @@ type metrics struct {
 	billed     *prometheus.CounterVec
 	resent     prometheus.Counter
 	stale      prometheus.Counter
-	unreadable prometheus.Counter
+	unreadable *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -21,9 +21,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Requests to SQS, by operation and result."}, []string{"operation", "result"}),
 		billed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postrider_sqs_billed_requests_total",
 			Help: "Requests as AWS bills them: each 64 KiB of payload is one."}, []string{"operation"}),
-		resent:     counter("postrider_sqs_resent_total", "Messages sent or removed again because the server did not acknowledge them."),
-		stale:      counter("postrider_sqs_stale_handles_total", "Removals refused because the message was received again meanwhile."),
-		unreadable: counter("postrider_sqs_unreadable_total", "Messages left in the queue because they could not be read."),
+		resent: counter("postrider_sqs_resent_total", "Messages sent or removed again because the server did not acknowledge them."),
+		stale:  counter("postrider_sqs_stale_handles_total", "Removals refused because the message was received again meanwhile."),
+		unreadable: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postrider_sqs_unreadable_total",
+			Help: "Times that a message came which can't be read, by lane. It stays in the queue."}, []string{"lane"}),
 	}
 	if r != nil {
 		r.MustRegister(m.requests, m.billed, m.resent, m.stale, m.unreadable)

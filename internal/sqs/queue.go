@@ -3,11 +3,12 @@ package sqs
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,68 +26,86 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
+// closing is how long Close waits for what is being put or removed.
+const closing = 5 * time.Second
+
 // Queue is a postrider.Queue.
 type Queue struct {
+	at      location
 	client  *sqs.Client
 	limits  postrider.QueueLimits
 	timeout time.Duration
 	clock   postrider.Clock
 	log     *slog.Logger
 	metrics *metrics
+	state   state
 	lanes   [postrider.Lanes]*lane
 
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	work   sync.WaitGroup
+	ctx     context.Context // of all requests but receives; ends with Close, or when that has waited long enough
+	cancel  context.CancelFunc
+	polling context.Context // of receives; ends when Close begins
+	halt    context.CancelFunc
+	settles sync.WaitGroup
+	work    sync.WaitGroup
 }
 
 var _ postrider.Queue = (*Queue)(nil)
 
 // lane is one of the queues.
 type lane struct {
-	url      string
-	maxBytes int // 0: the server does not tell
+	name     string
+	url      string // "" until the queue was found
+	maxBytes int    // 0: the server does not tell
 	sends    *gatherer
 	removes  *gatherer
-	held     holder
+	receiver receiver
 	stats    statsCache
 }
 
 // Open connects to the queues. A queue that is missing is made where that is permitted; one with a wrong attribute is an
-// error that names the attribute, the queue and the permission that is needed to change it.
+// error that names the queue, the attribute and the permission that is needed to change it, and so is a request that is
+// denied. A server that does not answer is none: the queue is opened all the same, answers CodeUnavailable, and connects in
+// the background; items are then limited to 256 KiB.
 func Open(ctx context.Context, o Options) (*Queue, error) {
 	at, err := parseURL(o.URL)
 	if err != nil {
 		return nil, err
 	}
-	client, err := connect(ctx, at)
+	client, err := newClient(ctx, at)
 	if err != nil {
 		return nil, err
 	}
-	q := &Queue{client: client, timeout: o.Timeout, clock: o.Clock, log: o.Logger, metrics: newMetrics(o.Registerer),
-		limits: postrider.QueueLimits{MaxDelay: postrider.MaxDelay, Lease: o.Lease}}
+	q := &Queue{at: at, client: client, timeout: o.Timeout, clock: o.Clock, log: o.Logger, metrics: newMetrics(o.Registerer),
+		limits: postrider.QueueLimits{MaxDelay: postrider.MaxDelay, Lease: o.Lease, MaxBytes: defaultMaxBytes}}
 	if q.timeout == 0 {
 		q.timeout = 20 * time.Second
 	}
-	for i := range q.lanes {
-		q.lanes[i] = &lane{}
-		if err := q.ensure(ctx, at.queueName(postrider.Lane(i)), q.lanes[i]); err != nil {
-			return nil, err
-		}
-	}
-	q.limits.MaxBytes = q.size()
+	q.state.init()
 	q.ctx, q.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	for _, l := range q.lanes {
-		l.sends = q.newGatherer(l.url, q.limits.MaxBytes, q.sendBatch)
-		l.removes = q.newGatherer(l.url, q.limits.MaxBytes, q.removeBatch)
+	q.polling, q.halt = context.WithCancel(q.ctx)
+	for i := range q.lanes {
+		q.lanes[i] = &lane{name: at.queueName(postrider.Lane(i))}
+	}
+	if err := q.connect(ctx); err != nil {
+		q.cancel()
+		return nil, err
+	}
+	for i, l := range q.lanes {
+		l.receiver.init()
+		l.sends = q.newGatherer(l, sendWait(postrider.Lane(i)), q.sendBatch)
+		l.removes = q.newGatherer(l, removeWait, q.removeBatch)
 	}
 	return q, nil
 }
 
-func connect(ctx context.Context, at location) (*sqs.Client, error) {
-	options := []func(*config.LoadOptions) error{config.WithRetryer(func() aws.Retryer {
-		return retry.AddWithMaxAttempts(retry.NewStandard(), 2)
-	})}
+// newClient makes a client that makes each request once: what is worth repeating is repeated here, where it is counted.
+func newClient(ctx context.Context, at location) (*sqs.Client, error) {
+	options := []func(*config.LoadOptions) error{
+		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
+		config.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+			t.MaxIdleConnsPerHost = 2 * senders * int(postrider.Lanes)
+		})),
+	}
 	if at.region != "" {
 		options = append(options, config.WithRegion(at.region))
 	}
@@ -104,12 +123,18 @@ func connect(ctx context.Context, at location) (*sqs.Client, error) {
 // Limits tells what the queue takes; see postrider.Queue.
 func (q *Queue) Limits() postrider.QueueLimits { return q.limits }
 
-// Close ends the queue: what is being put or removed is completed or failed within the timeout, messages that were received
-// and not handed out are visible again.
+// Close ends the queue: what is being put or removed is completed, or failed after 5 s; messages that were received and not
+// handed out are visible again.
 func (q *Queue) Close() error {
+	q.halt()
+	late := time.AfterFunc(closing, q.cancel)
+	defer late.Stop()
 	for _, l := range q.lanes {
 		q.giveBack(l)
 		l.sends.close()
+	}
+	q.settles.Wait() // each waits for what follows it, then hands its removal on
+	for _, l := range q.lanes {
 		l.removes.close()
 	}
 	q.cancel()

@@ -2,7 +2,6 @@ package sqs
 
 import (
 	"context"
-	"math/rand/v2"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -14,22 +13,22 @@ import (
 	"github.com/postrider/postrider"
 )
 
-// Put adds items; see postrider.Queue. The Commit is durable when the server has acknowledged every one.
+// Put adds items; see postrider.Queue. The Commit is durable when the server has acknowledged every one. It fails with
+// CodeTooLarge if the server refuses one for good, whatever the reason, and with CodeUnavailable after the timeout.
 func (q *Queue) Put(ctx context.Context, items ...postrider.Item) (*postrider.Commit, error) {
 	if len(items) == 0 {
 		return postrider.Committed(), nil
 	}
 	entries := make([]*entry, len(items))
 	for i := range items {
-		item := &items[i]
-		if item.Delay < 0 || item.Delay > postrider.MaxDelay {
-			return nil, postrider.Errorf(postrider.CodeInvalid, "a delay of %v is outside 0 to %v", item.Delay, postrider.MaxDelay)
-		}
-		e := &entry{body: encode(item), delay: int32((item.Delay + time.Second - 1) / time.Second), group: tenantOf(item)}
-		if len(e.body) > q.limits.MaxBytes {
-			return nil, postrider.Errorf(postrider.CodeTooLarge, "an item has %d bytes encoded; the queue takes %d", len(e.body), q.limits.MaxBytes)
+		e, err := q.entryOf(&items[i])
+		if err != nil {
+			return nil, err
 		}
 		entries[i] = e
+	}
+	if !q.state.connected() {
+		return nil, q.errAway()
 	}
 	commit, each := gathered(len(entries))
 	for i, e := range entries {
@@ -43,6 +42,20 @@ func (q *Queue) Put(ctx context.Context, items ...postrider.Item) (*postrider.Co
 	}
 	return commit, nil
 }
+
+func (q *Queue) entryOf(item *postrider.Item) (*entry, error) {
+	if item.Delay < 0 || item.Delay > postrider.MaxDelay {
+		return nil, postrider.Errorf(postrider.CodeInvalid, "a delay of %v is outside 0 to %v", item.Delay, postrider.MaxDelay)
+	}
+	e := &entry{body: encode(item), delay: wholeSeconds(item.Delay), group: tenantOf(item)}
+	if len(e.body) > q.limits.MaxBytes {
+		return nil, postrider.Errorf(postrider.CodeTooLarge, "an item has %d bytes encoded; the queue takes %d", len(e.body), q.limits.MaxBytes)
+	}
+	return e, nil
+}
+
+// wholeSeconds rounds up: nothing comes before it is due.
+func wholeSeconds(d time.Duration) int32 { return int32((d + time.Second - 1) / time.Second) }
 
 // gathered is a Commit of n parts; it fails with the first part that does.
 func gathered(n int) (*postrider.Commit, func(error)) {
@@ -65,10 +78,10 @@ func gathered(n int) (*postrider.Commit, func(error)) {
 	}
 }
 
-// sendBatch sends until every entry is acknowledged, refused, or the timeout is over.
-func (q *Queue) sendBatch(ctx context.Context, url string, batch []*entry) {
-	q.repeat(ctx, batch, func(ctx context.Context, batch []*entry) (failed map[string]types.BatchResultErrorEntry, err error) {
-		in := &sqs.SendMessageBatchInput{QueueUrl: &url, Entries: make([]types.SendMessageBatchRequestEntry, len(batch))}
+// sendBatch sends until every entry is acknowledged, refused, or its time is over.
+func (q *Queue) sendBatch(l *lane, batch []*entry) {
+	q.repeat(batch, func(ctx context.Context, batch []*entry) ([]types.BatchResultErrorEntry, error) {
+		in := &sqs.SendMessageBatchInput{QueueUrl: &l.url, Entries: make([]types.SendMessageBatchRequestEntry, len(batch))}
 		size := 0
 		for i, e := range batch {
 			in.Entries[i] = types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: &e.body, DelaySeconds: e.delay}
@@ -78,99 +91,39 @@ func (q *Queue) sendBatch(ctx context.Context, url string, batch []*entry) {
 			size += len(e.body)
 		}
 		out, err := q.client.SendMessageBatch(ctx, in)
-		q.metrics.count("send", size, err)
+		q.count("send", size, err)
 		if err != nil {
-			return nil, err
+			return nil, postrider.Errorf(postrider.CodeUnavailable, "send to %s (sqs:SendMessage): %w", l.name, err)
 		}
-		return byID(out.Failed), nil
+		return out.Failed, nil
 	})
 }
 
-// removeBatch removes until every entry is gone, or the timeout is over. A handle that the server no longer takes is of a
+// removeBatch removes until every entry is gone, or its time is over. A handle that the server no longer takes is of a
 // message that was removed before, or that was received anew: whoever has it will remove it.
-func (q *Queue) removeBatch(ctx context.Context, url string, batch []*entry) {
-	q.repeat(ctx, batch, func(ctx context.Context, batch []*entry) (map[string]types.BatchResultErrorEntry, error) {
-		in := &sqs.DeleteMessageBatchInput{QueueUrl: &url, Entries: make([]types.DeleteMessageBatchRequestEntry, len(batch))}
+func (q *Queue) removeBatch(l *lane, batch []*entry) {
+	q.repeat(batch, func(ctx context.Context, batch []*entry) ([]types.BatchResultErrorEntry, error) {
+		in := &sqs.DeleteMessageBatchInput{QueueUrl: &l.url, Entries: make([]types.DeleteMessageBatchRequestEntry, len(batch))}
 		for i, e := range batch {
 			in.Entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &e.handle}
 		}
 		out, err := q.client.DeleteMessageBatch(ctx, in)
-		q.metrics.count("delete", 0, err)
+		q.count("delete", 0, err)
 		if err != nil {
-			return nil, err
+			return nil, postrider.Errorf(postrider.CodeUnavailable, "remove from %s (sqs:DeleteMessage): %w", l.name, err)
 		}
-		failed := byID(out.Failed)
-		for id, f := range failed {
-			if f.SenderFault {
-				q.metrics.stale.Inc()
-				delete(failed, id)
-			}
-		}
-		return failed, nil
+		return q.withoutStale(out.Failed), nil
 	})
 }
 
-func byID(entries []types.BatchResultErrorEntry) map[string]types.BatchResultErrorEntry {
-	m := make(map[string]types.BatchResultErrorEntry, len(entries))
-	for _, e := range entries {
-		m[aws.ToString(e.Id)] = e
-	}
-	return m
-}
-
-// repeat runs a batch, completes what went through, and repeats the rest with back-off until the timeout.
-func (q *Queue) repeat(ctx context.Context, batch []*entry, run func(context.Context, []*entry) (map[string]types.BatchResultErrorEntry, error)) {
-	ctx, cancel := context.WithTimeout(ctx, q.timeout)
-	defer cancel()
-	pause := 50 * time.Millisecond
-	for {
-		failed, err := run(ctx, batch)
-		if err == nil {
-			batch, err = settleEntries(batch, failed)
+func (q *Queue) withoutStale(failed []types.BatchResultErrorEntry) []types.BatchResultErrorEntry {
+	var left []types.BatchResultErrorEntry
+	for _, f := range failed {
+		if f.SenderFault && !temporary(aws.ToString(f.Code)) {
+			q.metrics.stale.Inc()
+			continue
 		}
-		if len(batch) == 0 {
-			return
-		}
-		if !sleep(ctx, pause/2+rand.N(pause/2)) {
-			failAll(batch, postrider.Errorf(postrider.CodeUnavailable, "the queue did not take a batch: %w", err))
-			return
-		}
-		q.metrics.resent.Add(float64(len(batch)))
-		pause = min(2*pause, 2*time.Second)
+		left = append(left, f)
 	}
-}
-
-// settleEntries completes the entries that went through and those that are refused for good, and returns the others.
-func settleEntries(batch []*entry, failed map[string]types.BatchResultErrorEntry) (left []*entry, err error) {
-	for i, e := range batch {
-		f, bad := failed[strconv.Itoa(i)]
-		switch {
-		case !bad:
-			e.done(nil)
-		case f.SenderFault:
-			e.done(postrider.Errorf(postrider.CodeTooLarge, "the queue refuses a message: %s: %s", aws.ToString(f.Code), aws.ToString(f.Message)))
-		default:
-			left = append(left, e)
-			err = postrider.Errorf(postrider.CodeUnavailable, "%s: %s", aws.ToString(f.Code), aws.ToString(f.Message))
-		}
-	}
-	return left, err
-}
-
-func failAll(batch []*entry, err error) {
-	for _, e := range batch {
-		e.done(err)
-	}
-}
-
-// sleep waits, or reports false if ctx ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
+	return left
 }

@@ -2,10 +2,12 @@ package sqs
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/postrider/postrider"
 )
@@ -17,13 +19,13 @@ func (q *Queue) Settle(ctx context.Context, l *postrider.Lease, follow ...postri
 		return nil, err
 	}
 	commit, complete := postrider.NewCommit()
-	q.work.Go(func() {
+	q.settles.Go(func() {
 		<-put.Done() // it ends within the timeout
 		if err := put.Err(); err != nil {
 			complete(err)
 			return
 		}
-		e := &entry{handle: l.Engine.(string), done: complete}
+		e := &entry{handle: handleOf(l), done: complete}
 		if err := q.lanes[l.Lane].removes.add(q.ctx, e); err != nil {
 			complete(err)
 		}
@@ -31,30 +33,48 @@ func (q *Queue) Settle(ctx context.Context, l *postrider.Lease, follow ...postri
 	return commit, nil
 }
 
+func handleOf(l *postrider.Lease) string { h, _ := l.Engine.(string); return h }
+
 // Return makes a message visible again after a delay; see postrider.Queue.
 func (q *Queue) Return(ctx context.Context, l *postrider.Lease, delay time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, q.timeout)
-	defer cancel()
 	delay = min(max(delay, 0), postrider.MaxDelay)
-	_, err := q.client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &q.lanes[l.Lane].url,
-		ReceiptHandle: aws.String(l.Engine.(string)), VisibilityTimeout: int32((delay + time.Second - 1) / time.Second)})
-	q.metrics.count("change_visibility", 0, err)
-	if err != nil {
-		return postrider.Errorf(postrider.CodeUnavailable, "a message could not be given back: %w", err)
+	if err := q.hide(ctx, q.lanes[l.Lane], handleOf(l), delay); err != nil {
+		return postrider.Errorf(postrider.CodeUnavailable, "a message could not be given back (sqs:ChangeMessageVisibility): %w", err)
 	}
 	return nil
 }
 
+// hide makes a message that was received visible again after a delay.
+func (q *Queue) hide(ctx context.Context, l *lane, handle string, delay time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	_, err := q.client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &l.url, ReceiptHandle: &handle,
+		VisibilityTimeout: wholeSeconds(delay)})
+	q.count("change_visibility", 0, err)
+	return err
+}
+
 // giveBack returns what is held and was never handed out. What can't be returned comes again when its lease ends.
 func (q *Queue) giveBack(l *lane) {
-	l.held.mu.Lock()
-	leases := l.held.leases
-	l.held.leases = nil
-	l.held.mu.Unlock()
-	for _, lease := range leases {
-		if err := q.Return(q.ctx, lease, 0); err != nil {
+	leases := l.receiver.drop()
+	for len(leases) > 0 {
+		n := min(len(leases), batchEntries)
+		if err := q.giveBackBatch(l, leases[:n]); err != nil {
 			q.log.Warn("messages that were not begun come again when their leases end", "messages", len(leases), "error", err)
 			return
 		}
+		leases = leases[n:]
 	}
+}
+
+func (q *Queue) giveBackBatch(l *lane, leases []*postrider.Lease) error {
+	ctx, cancel := context.WithTimeout(q.ctx, closing/2)
+	defer cancel()
+	in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &l.url}
+	for i, lease := range leases {
+		in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(handleOf(lease))})
+	}
+	_, err := q.client.ChangeMessageVisibilityBatch(ctx, in)
+	q.count("change_visibility", 0, err)
+	return err
 }

@@ -3,6 +3,7 @@ package sqs
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -18,13 +19,14 @@ type statsCache struct {
 	mu   sync.Mutex
 	last postrider.LaneStats
 	at   time.Time
-	sent time.Time // when the last message received was sent: SQS tells no age
+
+	due atomic.Int64 // since when the last message received had been due, in milliseconds since 1970: SQS tells no age
 }
 
-func (c *statsCache) sawSent(at time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.sent = at
+func (c *statsCache) sawDue(at time.Time) {
+	if !at.IsZero() {
+		c.due.Store(at.UnixMilli())
+	}
 }
 
 // Stats counts what is in the lanes, up to 5 s ago; see postrider.Queue. The oldest age is that of the message received
@@ -49,11 +51,14 @@ func (q *Queue) laneStats(ctx context.Context, l *lane) (postrider.LaneStats, er
 	if age := now.Sub(c.at); age >= 0 && age < statsAge {
 		return c.last, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, q.timeout)
+	if !q.state.connected() {
+		return postrider.LaneStats{}, q.errAway()
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	out, err := q.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &l.url, AttributeNames: []types.QueueAttributeName{
 		"ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"}})
-	q.metrics.count("get_attributes", 0, err)
+	q.count("get_attributes", 0, err)
 	if err != nil {
 		return postrider.LaneStats{}, postrider.Errorf(postrider.CodeUnavailable, "the queue does not tell its counts (sqs:GetQueueAttributes): %w", err)
 	}
@@ -61,8 +66,8 @@ func (q *Queue) laneStats(ctx context.Context, l *lane) (postrider.LaneStats, er
 	leased, _ := number(out.Attributes, "ApproximateNumberOfMessagesNotVisible")
 	delayed, _ := number(out.Attributes, "ApproximateNumberOfMessagesDelayed")
 	c.last = postrider.LaneStats{Items: int64(visible + leased), Delayed: int64(delayed)}
-	if c.last.Items > 0 && !c.sent.IsZero() {
-		c.last.Oldest = max(now.Sub(c.sent), 0)
+	if due := c.due.Load(); c.last.Items > 0 && due != 0 {
+		c.last.Oldest = max(now.Sub(time.UnixMilli(due)), 0)
 	}
 	c.at = now
 	return c.last, nil

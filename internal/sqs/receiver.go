@@ -1,0 +1,117 @@
+package sqs
+
+import (
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider"
+)
+
+const (
+	pollers = 8 // receives of a lane under way at a time
+
+	// ahead is how many deliveries are worth receiving beyond a credit, so that requests are full: as many as one pack may
+	// have. They are handed out next, by this process.
+	ahead = postrider.MaxPackTargets
+)
+
+// receiver keeps what was received and not handed out, and knows how many receives are worth their request.
+type receiver struct {
+	mu      sync.Mutex
+	leases  []*postrider.Lease
+	perItem float64 // deliveries of a message, smoothed
+	full    bool    // the last receive brought most of what it asked for: there is more
+	polls   int     // under way
+	err     error   // of the last receive, if it failed
+	changed chan struct{}
+}
+
+func (r *receiver) init() { r.changed = make(chan struct{}) }
+
+// take hands out what is held within a credit. If that is nothing it starts receives, as many as are missing, and returns a
+// channel that is closed when one has ended, or the error of the last if none is under way.
+func (r *receiver) take(credit int, until time.Time, start func(wait int32, limit int)) ([]*postrider.Lease, <-chan struct{}, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if out := r.handOut(credit, until); len(out) > 0 {
+		return out, nil, nil
+	}
+	if err := r.err; err != nil && r.polls == 0 {
+		r.err = nil
+		return nil, nil, err
+	}
+	most, limit := r.plan(credit)
+	for r.polls < most {
+		wait := int32(longPoll)
+		if r.polls > 0 {
+			wait = shortPoll
+		}
+		r.polls++
+		start(wait, limit)
+	}
+	return nil, r.changed, nil
+}
+
+// handOut takes what a credit has room for. A lease that ends before a time is dropped: its message comes again.
+func (r *receiver) handOut(credit int, until time.Time) []*postrider.Lease {
+	var out []*postrider.Lease
+	rest := r.leases[:0]
+	for _, l := range r.leases {
+		switch {
+		case l.Expires.Before(until):
+		case len(out) == 0 || weight(l) <= credit:
+			credit -= weight(l)
+			out = append(out, l)
+		default:
+			rest = append(rest, l)
+		}
+	}
+	clear(r.leases[len(rest):])
+	r.leases = rest
+	return out
+}
+
+// plan tells how many receives a credit is worth, and how many messages each asks for.
+func (r *receiver) plan(credit int) (polls, limit int) {
+	each := max(r.perItem, 1)
+	limit = min(max(int(float64(max(credit, ahead))/each), 1), batchEntries)
+	if !r.full {
+		return 1, limit
+	}
+	return min(max(int(float64(credit)/each)/batchEntries, 1), pollers), limit
+}
+
+// add keeps a lease for a Take.
+func (r *receiver) add(l *postrider.Lease) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.leases = append(r.leases, l)
+	r.perItem += (float64(weight(l)) - r.perItem) / 16
+}
+
+// ended takes note of a receive that brought n messages of the number it asked for.
+func (r *receiver) ended(n, of int, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.polls--
+	r.err = err
+	r.full = 2*n > of
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// drop takes out all that is held.
+func (r *receiver) drop() []*postrider.Lease {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	leases := r.leases
+	r.leases = nil
+	return leases
+}
+
+func weight(l *postrider.Lease) int {
+	if l.Pack != nil {
+		return max(len(l.Pack.Deliveries), 1)
+	}
+	return max(len(l.Outcomes), 1)
+}

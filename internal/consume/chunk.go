@@ -35,7 +35,8 @@ type chunk struct {
 	items    []postrider.Item
 	outcomes []postrider.Outcome
 
-	queued   []*postrider.Commit
+	queued   []*postrider.Commit                   // one an item, or one for all
+	stored   map[*postrider.Event]*postrider.Event // whose payloads had to be stored after all
 	recorded []*postrider.Commit
 }
 

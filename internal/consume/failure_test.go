@@ -184,6 +184,52 @@ func TestWhatIsRefusedTheSecondTime(t *testing.T) {
 	})
 }
 
+// The server refuses an item after the queue took it: it is split, its payload is stored once, and at last it ends, while what
+// was put with it goes through, and is not put twice more.
+func TestWhatIsRefusedLate(t *testing.T) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
+		w.subscribe("acme", "a", on, series(1, 20)...)
+		w.subscribe("acme", "b", on, 21)
+		w.subscribe("other", "a", on, 22)
+		poison := event(1, "acme", "a", 900)
+		never := event(2, "acme", "b", 0)
+		w.late = func(item *postrider.Item) error {
+			for i := range item.Pack.Deliveries {
+				e := item.Pack.Deliveries[i].Event
+				if e.ID == never.ID || e.ID == poison.ID && (len(item.Pack.Deliveries) > 1 || e.Payload.Inline()) {
+					return postrider.Errorf(postrider.CodeTooLarge, "refused")
+				}
+			}
+			return nil
+		}
+		stop := w.run()
+		w.feed(batchOf("0", poison, never, event(3, "other", "a", 10)))
+		time.Sleep(10 * time.Minute)
+		w.expect(3)
+		times := map[int64]int{}
+		for _, id := range targets(w.items) {
+			times[id]++
+		}
+		for id := int64(1); id <= 22; id++ {
+			if id != 21 && (times[id] < 1 || times[id] > 2) {
+				t.Errorf("target %d was queued %d times", id, times[id])
+			}
+		}
+		if times[21] != 0 || w.stores != 2 { // one an event
+			t.Errorf("target 21 was queued %d times; %d stores", times[21], w.stores)
+		}
+		last := w.outcomes[len(w.outcomes)-1]
+		if last.State != postrider.StateExhausted || last.Reason != postrider.ReasonInternal || last.DeliveryID != postrider.NewDeliveryID(never, 21) {
+			t.Errorf("recorded %+v", last)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestAPayloadThatTheStoreRefuses(t *testing.T) {
 	t.Parallel()
 	in(t, func(w *world) {

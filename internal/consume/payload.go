@@ -85,6 +85,21 @@ func (p *partition) store(ctx context.Context, e *postrider.Event) (*postrider.E
 	return &stored, false
 }
 
+// storeOnce is store, for an event whose deliveries turn out to be too large one by one.
+func (p *partition) storeOnce(k *chunk, e *postrider.Event) (*postrider.Event, bool) {
+	if stored := k.stored[e]; stored != nil {
+		return stored, false
+	}
+	stored, refused := p.store(k.batch.ctx, e)
+	if !refused && k.batch.ctx.Err() == nil {
+		if k.stored == nil {
+			k.stored = make(map[*postrider.Event]*postrider.Event)
+		}
+		k.stored[e] = stored
+	}
+	return stored, refused
+}
+
 // refused reports whether an engine will never take a thing, however often it is asked.
 func refused(err error) bool {
 	code := postrider.CodeOf(err)

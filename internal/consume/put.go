@@ -50,7 +50,7 @@ func (p *partition) shrink(k *chunk, pack *postrider.Pack, cause error) []*postr
 	}
 	d := pack.Deliveries[0]
 	if d.Event.Payload.Inline() && d.Event.Payload.InHand() {
-		if stored, refused := p.store(k.batch.ctx, d.Event); !refused {
+		if stored, refused := p.storeOnce(k, d.Event); !refused {
 			d.Event = stored
 			return []*postrider.Pack{{Tenant: pack.Tenant, Deliveries: []postrider.Delivery{d}}}
 		}
@@ -98,12 +98,25 @@ func (p *partition) confirmPut(k *chunk) bool {
 	return ctx.Err() == nil
 }
 
-// putAgain puts what was not stored. Deliveries that end on the way are recorded besides what was recorded before.
+// putAgain puts what was not stored: each item alone from then on, so that what is stored is not put once more, and one that
+// the queue refuses late is made smaller. Deliveries that end on the way are recorded besides what was recorded before.
 func (p *partition) putAgain(k *chunk) {
-	items, before := k.items, len(k.outcomes)
+	items, commits, before := k.items, k.queued, len(k.outcomes)
 	k.items, k.queued = nil, nil
-	for _, item := range items {
-		p.putSingly(k, item)
+	for i, item := range items {
+		var err error
+		if len(commits) == len(items) {
+			if err = commits[i].Wait(k.batch.ctx); err == nil {
+				continue
+			}
+		}
+		if !refused(err) {
+			p.putSingly(k, item)
+			continue
+		}
+		for _, pack := range p.shrink(k, item.Pack, err) {
+			p.putSingly(k, postrider.Item{Lane: item.Lane, Pack: pack})
+		}
 	}
 	if len(k.outcomes) == before {
 		return

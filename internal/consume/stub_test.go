@@ -45,7 +45,8 @@ type world struct {
 	fit       int           // what Fits says is the limit
 	limit     int           // what the queue takes, in bytes once encoded
 	fail      map[string]error
-	failOnce  error // what the next Commit of the queue fails with
+	failOnce  error                       // what the next Commit of the queue fails with
+	late      func(*postrider.Item) error // fails the Commit of an item that was taken; the others are stored
 }
 
 func newWorld(t *testing.T) *world {
@@ -218,14 +219,25 @@ func (q queue) Put(_ context.Context, items ...postrider.Item) (*postrider.Commi
 			return nil, postrider.Errorf(postrider.CodeTooLarge, "too large")
 		}
 	}
+	var fault error
 	for _, item := range items {
 		if item.Lane == postrider.LaneOutcomes {
 			q.diverted = append(q.diverted, item.Outcomes...)
 			return postrider.Committed(), nil
 		}
+		if q.late != nil {
+			if err := q.late(&item); err != nil {
+				fault = err
+				continue
+			}
+		}
 		q.items = append(q.items, item)
 	}
 	commit, complete := postrider.NewCommit()
+	if fault != nil {
+		complete(fault)
+		return commit, nil
+	}
 	if q.hold {
 		q.held = append(q.held, complete)
 	} else {

@@ -127,7 +127,7 @@ func (q *Queue) connect(ctx context.Context) error {
 		return err
 	}
 	q.log.Warn("the queue does not answer; connecting goes on until it does", "queue", q.at.name, "error", err)
-	q.work.Go(func() { q.connectLater() }) //nolint:contextcheck // it outlasts the opening, and ends with Close
+	q.work.Go(func() { q.connectLater() }) // it outlasts the opening, and ends with Close
 	return nil
 }
 

@@ -29,8 +29,8 @@ func (q *Queue) Take(ctx context.Context, r postrider.TakeRequest) ([]*postrider
 	}
 	l := q.lanes[r.Lane]
 	for {
-		leases, changed, err := l.receiver.take(r.Credit, q.clock().Add(q.limits.Lease/16), func(wait int32, limit int) {
-			q.work.Go(func() { l.receiver.ended(q.receive(r.Lane, l, limit, wait)) }) //nolint:contextcheck // a receive outlasts the call
+		leases, changed, err := l.receiver.take(r.Credit, q.clock().Add(q.limits.Lease/16), func(wait int32, limit int) { //nolint:contextcheck // a receive outlasts the call
+			q.work.Go(func() { l.receiver.ended(q.receive(r.Lane, l, limit, wait)) })
 		})
 		if len(leases) > 0 {
 			return leases, nil

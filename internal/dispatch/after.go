@@ -66,7 +66,7 @@ func (d *Dispatcher) kept(j *job, e *postrider.Event) *postrider.Event {
 	key := postrider.PayloadKey(e)
 	ctx, cancel := context.WithTimeout(j.life.rest, fetchTimeout)
 	defer cancel()
-	if err := d.Payloads.Put(ctx, key, e.Payload.Bytes); err != nil {
+	if err := d.stores.put(ctx, key, e.Payload.Bytes); err != nil {
 		d.metrics.failures.WithLabelValues("store").Inc()
 		d.Logger.Debug("a payload stays inline, since it was not stored", "event_id", e.ID, "tenant", e.Tenant, "error", err)
 		return e

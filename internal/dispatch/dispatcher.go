@@ -78,6 +78,7 @@ type Dispatcher struct {
 	limits   postrider.QueueLimits
 	slots    *slots
 	fetches  *fetches
+	stores   *stores
 	material *materials
 	recorder *recorder
 	stale    staleness
@@ -97,6 +98,7 @@ func New(o Options) *Dispatcher {
 	d := &Dispatcher{Options: o, metrics: newMetrics(o.Registerer), limits: o.Queue.Limits(), holds: newHolds()}
 	d.slots = newSlots(o.MaxInFlight, d.metrics.inFlight)
 	d.fetches = newFetches(o.Events, o.Payloads, o.Budget)
+	d.stores = newStores(o.Payloads)
 	d.material = newMaterials(o.Open, o.UserAgent)
 	d.recorder = newRecorder(d)
 	if d.limits.Lease < o.Timeout+leaseMargin {
@@ -169,5 +171,6 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	d.recorder.close()
 	<-recorded
 	<-held
+	d.fetches.dropIdle()
 	return err
 }

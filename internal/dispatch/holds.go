@@ -77,6 +77,7 @@ func (d *Dispatcher) publishHolds(ctx context.Context) {
 			return
 		}
 		d.slots.sweep()
+		d.fetches.sweep()
 		list, say := d.holds.list(d.Clock())
 		if !say {
 			continue

@@ -2,6 +2,7 @@ package dispatch_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -16,6 +17,7 @@ type memory struct {
 	lease    time.Duration
 	heedless bool // it ignores TakeRequest.Full
 	fail     map[string]error
+	refuse   func(*postrider.Delivery) bool // items with it are refused for good
 	takes    []taken
 	settles  int
 	returns  int
@@ -53,11 +55,22 @@ func (q *memory) set(step string, err error) {
 func (q *memory) Put(_ context.Context, items ...postrider.Item) (*postrider.Commit, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if err := q.fail["put"]; err != nil {
+	if err := errors.Join(q.fail["put"], q.refuses(items)); err != nil {
 		return nil, err
 	}
 	q.put(items)
 	return postrider.Committed(), nil
+}
+
+func (q *memory) refuses(items []postrider.Item) error {
+	for _, item := range items {
+		for i := 0; q.refuse != nil && item.Pack != nil && i < len(item.Pack.Deliveries); i++ {
+			if q.refuse(&item.Pack.Deliveries[i]) {
+				return postrider.Errorf(postrider.CodeTooLarge, "refused")
+			}
+		}
+	}
+	return nil
 }
 
 func (q *memory) put(items []postrider.Item) {
@@ -140,7 +153,7 @@ func (q *memory) lane(r postrider.TakeRequest) (leases []*postrider.Lease, next 
 func (q *memory) Settle(_ context.Context, l *postrider.Lease, follow ...postrider.Item) (*postrider.Commit, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if err := q.fail["settle"]; err != nil {
+	if err := errors.Join(q.fail["settle"], q.refuses(follow)); err != nil {
 		return nil, err
 	}
 	q.settles++

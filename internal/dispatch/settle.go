@@ -37,7 +37,7 @@ func (d *Dispatcher) settleOne(ctx context.Context, p *parcel) (*postrider.Commi
 	switch {
 	case p.unbegun() && !d.Clock().Before(p.lease.Expires):
 		return postrider.Committed(), nil // the pack is another's, or comes again by itself
-	case p.unbegun() && !p.lapsed:
+	case p.unbegun() && !p.lapsed && p.lease.Receives < splitAfter: // one that came often is put anew, lest it be taken for what kills dispatchers
 		return postrider.Committed(), d.Queue.Return(ctx, p.lease, 0)
 	}
 	return d.Queue.Settle(ctx, p.lease, d.items(p)...)
@@ -49,6 +49,9 @@ func (d *Dispatcher) settleAgain(ctx context.Context, p *parcel, err error) {
 	for ctx.Err() == nil && d.Clock().Before(p.lease.Expires) {
 		d.metrics.failures.WithLabelValues("settle").Inc()
 		pause.After(ctx, d.Logger, "settle of a lease", err)
+		if refused(err) && !d.salvage(ctx, p) {
+			continue
+		}
 		var commit *postrider.Commit
 		if commit, err = d.settleOne(ctx, p); err == nil {
 			err = commit.Wait(ctx)

@@ -36,7 +36,7 @@ func endpoint(t *testing.T) string {
 func open(t *testing.T, bucket string) *s3.Store {
 	t.Helper()
 	store, err := s3.Open(t.Context(), s3.Options{URL: "s3://" + bucket + "/payloads?region=us-east-1&endpoint=" + url.QueryEscape(endpoint(t)),
-		Retention: 8 * 24 * time.Hour, Logger: slog.New(slog.DiscardHandler)})
+		Retention: 8 * 24 * time.Hour, SweepEvery: time.Nanosecond, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

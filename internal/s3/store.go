@@ -3,10 +3,13 @@ package s3
 import (
 	"bytes"
 	"context"
-	"errors"
+	"encoding/base64"
+	"encoding/binary"
+	"hash/crc32"
 	"io"
 	"log/slog"
-	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,7 +17,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/aws/smithy-go"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/postrider/postrider"
@@ -25,79 +27,93 @@ type Options struct {
 	URL        string        // s3://bucket/prefix?region=…&endpoint=…&path-style=…
 	Retention  time.Duration // age at which objects may go; 0: they are kept
 	Timeout    time.Duration // of one request, retries included; 0: 30 s
+	SweepEvery time.Duration // where Expire has to list all objects: the least time from one sweep to the next; 0: 1 hour
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
 
 // Store is a postrider.PayloadStore.
 type Store struct {
-	at      location
-	client  *s3.Client
-	timeout time.Duration
-	sweeps  bool // the server has no lifecycle rule that expires our objects
-	log     *slog.Logger
-	metrics *metrics
+	at         location
+	client     *s3.Client
+	retention  time.Duration
+	timeout    time.Duration
+	sweepEvery time.Duration
+	log        *slog.Logger
+	metrics    *metrics
+	state      state
+
+	sweeps atomic.Bool // no lifecycle rule expires our objects
+	mu     sync.Mutex
+	swept  time.Time
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	work   sync.WaitGroup
 }
 
 var _ postrider.PayloadStore = (*Store)(nil)
 
 // Open connects to the bucket, makes it if it is missing and that is permitted, and sees to its lifecycle rule. Errors name
-// what is missing, and the permission that is needed.
+// what is missing, and the permission that is needed. A server that does not answer is no error: the store is opened all the
+// same, and connects in the background.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	at, err := parseURL(o.URL)
 	if err != nil {
 		return nil, err
 	}
-	options := []func(*config.LoadOptions) error{config.WithRetryer(func() aws.Retryer {
-		return retry.AddWithMaxAttempts(retry.NewStandard(), 3)
-	})}
-	if at.region != "" {
-		options = append(options, config.WithRegion(at.region))
-	}
-	cfg, err := config.LoadDefaultConfig(ctx, options...)
-	if err != nil {
-		return nil, postrider.Errorf(postrider.CodeUnavailable, "the AWS configuration can't be read: %w", err)
-	}
-	s := &Store{at: at, timeout: o.Timeout, log: o.Logger, metrics: newMetrics(o.Registerer)}
+	s := &Store{at: at, retention: o.Retention, timeout: o.Timeout, sweepEvery: o.SweepEvery, log: o.Logger, metrics: newMetrics(o.Registerer)}
 	if s.timeout == 0 {
 		s.timeout = 30 * time.Second
 	}
-	s.client = s3.NewFromConfig(cfg, func(c *s3.Options) {
-		c.UsePathStyle = at.pathStyle
-		if at.endpoint != "" {
-			c.BaseEndpoint = aws.String(at.endpoint)
-		}
-	})
-	if err := s.ensureBucket(ctx); err != nil {
+	if s.sweepEvery == 0 {
+		s.sweepEvery = time.Hour
+	}
+	if err := s.makeClient(ctx); err != nil {
 		return nil, err
 	}
-	return s, s.ensureLifecycle(ctx, o.Retention)
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if err := s.connect(ctx); err != nil {
+		s.cancel()
+		return nil, err
+	}
+	return s, nil
 }
 
-func (s *Store) ensureBucket(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	_, err := s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.at.bucket})
-	s.metrics.count("head", err)
-	if codeOf(err) == "NotFound" || codeOf(err) == "NoSuchBucket" {
-		_, err = s.client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &s.at.bucket})
-		s.metrics.count("create", err)
-		var owned *types.BucketAlreadyOwnedByYou
-		if errors.As(err, &owned) {
-			err = nil
-		}
-		if err != nil {
-			return postrider.Errorf(postrider.CodeUnavailable, "bucket %s is missing and can't be made (s3:CreateBucket): %w", s.at.bucket, err)
-		}
-		return nil
+func (s *Store) makeClient(ctx context.Context) error {
+	options := []func(*config.LoadOptions) error{config.WithRetryer(func() aws.Retryer {
+		return retry.AddWithMaxAttempts(retry.NewStandard(), 3)
+	})}
+	if s.at.region != "" {
+		options = append(options, config.WithRegion(s.at.region))
 	}
+	cfg, err := config.LoadDefaultConfig(ctx, options...)
 	if err != nil {
-		return postrider.Errorf(postrider.CodeUnavailable, "bucket %s can't be reached (s3:ListBucket): %w", s.at.bucket, err)
+		return postrider.Errorf(postrider.CodeUnavailable, "the AWS configuration can't be read: %w", err)
 	}
+	s.client = s3.NewFromConfig(cfg, func(c *s3.Options) {
+		c.UsePathStyle = s.at.pathStyle
+		c.APIOptions = append(c.APIOptions, s.countEach)
+		c.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired // ours is compared
+		c.DisableLogOutputChecksumValidationSkipped = true
+		if s.at.endpoint != "" {
+			c.BaseEndpoint = aws.String(s.at.endpoint)
+		}
+	})
 	return nil
 }
 
-// Put stores a payload; see postrider.PayloadStore.
+// checksumKey is the name of the metadata that holds the payload's CRC32C, in base64. It is compared when the payload is read,
+// so that damage shows whatever happened between the two ends.
+const checksumKey = "crc32c"
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func checksum(payload []byte) string {
+	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.Checksum(payload, castagnoli)))
+}
+
+// Put stores a payload; see postrider.PayloadStore. The server checks what it receives against a CRC32.
 func (s *Store) Put(ctx context.Context, key string, payload []byte) error {
 	if err := postrider.CheckPayloadKey(key); err != nil {
 		return err
@@ -105,42 +121,43 @@ func (s *Store) Put(ctx context.Context, key string, payload []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{Bucket: &s.at.bucket, Key: aws.String(s.at.prefix + key), Body: bytes.NewReader(payload),
-		ContentLength: aws.Int64(int64(len(payload))), ChecksumAlgorithm: types.ChecksumAlgorithmCrc32})
-	s.metrics.count("put", err)
+		ContentLength: aws.Int64(int64(len(payload))), ChecksumAlgorithm: types.ChecksumAlgorithmCrc32,
+		Metadata: map[string]string{checksumKey: checksum(payload)}})
+	if code := codeOf(err); code == "EntityTooLarge" || code == "InvalidArgument" || code == "KeyTooLongError" {
+		return postrider.Errorf(postrider.CodeTooLarge, "the payload store refuses a payload: %w", err)
+	}
 	if err != nil {
-		return postrider.Errorf(postrider.CodeUnavailable, "the payload store did not take a payload: %w", err)
+		return postrider.Errorf(postrider.CodeUnavailable, "the payload store did not take a payload (s3:PutObject): %w", err)
 	}
 	return nil
 }
 
-// Get returns a payload; see postrider.PayloadStore. Its checksum is compared while it is read.
+// Get returns a payload; see postrider.PayloadStore.
 func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.at.bucket, Key: aws.String(s.at.prefix + key), ChecksumMode: types.ChecksumModeEnabled})
-	s.metrics.count("get", err)
+	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.at.bucket, Key: aws.String(s.at.prefix + key)})
 	if codeOf(err) == "NoSuchKey" {
 		return nil, postrider.Errorf(postrider.CodeNotFound, "there is no payload %s", key)
 	}
 	if err != nil {
-		return nil, postrider.Errorf(postrider.CodeUnavailable, "the payload store did not answer: %w", err)
+		return nil, postrider.Errorf(postrider.CodeUnavailable, "the payload store did not answer (s3:GetObject): %w", err)
 	}
 	defer out.Body.Close()
 	buf := bytes.NewBuffer(make([]byte, 0, max(aws.ToInt64(out.ContentLength), 0)+bytes.MinRead))
 	if _, err := io.Copy(buf, out.Body); err != nil {
 		return nil, postrider.Errorf(postrider.CodeUnavailable, "a payload broke off: %w", err)
 	}
+	if put := out.Metadata[checksumKey]; put != "" && put != checksum(buf.Bytes()) {
+		s.metrics.damaged.Inc()
+		return nil, postrider.Errorf(postrider.CodeMalformed, "the payload %s is damaged: its checksum is not the one that it was put with", key)
+	}
 	return buf.Bytes(), nil
 }
 
 // Close ends the store. Requests under way go on.
-func (s *Store) Close() error { return nil }
-
-// codeOf is the error code of the service, or "".
-func codeOf(err error) string {
-	var e smithy.APIError
-	if errors.As(err, &e) {
-		return strings.TrimSpace(e.ErrorCode())
-	}
-	return ""
+func (s *Store) Close() error {
+	s.cancel()
+	s.work.Wait()
+	return nil
 }

@@ -34,7 +34,7 @@ func (d *Dispatcher) salvageOne(ctx context.Context, p *parcel, f follow) bool {
 	j := &job{parcel: p, delivery: f.delivery}
 	err := d.putOne(ctx, p, f)
 	if refused(err) && f.delivery.Event.Payload.Inline() && f.delivery.Event.Payload.InHand() {
-		f.delivery.Event = d.kept(j, f.delivery.Event)
+		f.delivery.Event = d.kept(j, f.delivery.Event) //nolint:contextcheck // the parcel has the context of what outlasts attempts
 		err = d.putOne(ctx, p, f)
 	}
 	if !refused(err) {

@@ -23,6 +23,7 @@ func (f *Filter) Check() error {
 		faults.Addf("events", "must have at least one event type or pattern")
 	case len(f.Events) > MaxFilterEvents:
 		faults.Addf("events", "has %d entries; at most %d are allowed", len(f.Events), MaxFilterEvents)
+		return faults.Err() // what is in them would make the answer as long
 	}
 	seen := make(map[string]bool, len(f.Events))
 	for i, pattern := range f.Events {

@@ -74,12 +74,13 @@ func parseBatch(body []byte, tenant string, maxPayload int64) ([]*postrider.Even
 	var faults postrider.Faults
 	n := 0
 	for ; d.More(); n++ {
+		if n == postrider.MaxBatchEvents {
+			faults.Addf("items", "has more than %d events", postrider.MaxBatchEvents)
+			return nil, faults.Err()
+		}
 		var raw json.RawMessage
 		if err := d.Decode(&raw); err != nil {
 			return nil, postrider.Errorf(postrider.CodeMalformed, "item %d is not JSON: %s", n, err.Error())
-		}
-		if n >= postrider.MaxBatchEvents {
-			continue
 		}
 		e := &postrider.Event{Tenant: tenant}
 		prefix := fmt.Sprintf("items[%d].", n)
@@ -87,6 +88,9 @@ func parseBatch(body []byte, tenant string, maxPayload int64) ([]*postrider.Even
 			return nil, err
 		}
 		events = append(events, e)
+		if len(faults) > maxProblemFields {
+			return nil, faults.Err()
+		}
 	}
 	if _, err := d.Token(); err != nil {
 		return nil, postrider.Errorf(postrider.CodeMalformed, "the array is not closed")
@@ -94,11 +98,8 @@ func parseBatch(body []byte, tenant string, maxPayload int64) ([]*postrider.Even
 	if _, err := d.Token(); err != io.EOF {
 		return nil, postrider.Errorf(postrider.CodeMalformed, "there is something after the JSON array")
 	}
-	switch {
-	case n == 0:
+	if n == 0 {
 		faults.Addf("items", "must have at least one event")
-	case n > postrider.MaxBatchEvents:
-		faults.Addf("items", "has %d events; at most %d are taken", n, postrider.MaxBatchEvents)
 	}
 	return events, faults.Err()
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"sort"
 	"strconv"
 	"strings"
@@ -17,7 +18,10 @@ import (
 	"github.com/postrider/postrider"
 )
 
-const maxEntityBody = 1 << 20
+const (
+	maxEntityBody = 1 << 20
+	maxMembers    = 1000 // of an object: more than any that is known here has, and few enough to hold
+)
 
 // object is a JSON object whose members were not read yet. A member may be there once.
 type object map[string]json.RawMessage
@@ -71,6 +75,9 @@ func bodyError(err error, limit int64) error {
 	if errors.As(err, &large) {
 		return postrider.Errorf(postrider.CodeTooLarge, "the body is over %d bytes", limit)
 	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &statusError{http.StatusRequestTimeout, "the body did not come in time"}
+	}
 	return postrider.Errorf(postrider.CodeMalformed, "the body broke off")
 }
 
@@ -104,7 +111,9 @@ func parseObject(raw []byte) (object, error) {
 		if _, twice := o[key]; twice {
 			faults.Addf(key, "is there twice")
 		}
-		o[key] = value
+		if o[key] = value; len(o) > maxMembers {
+			return nil, &postrider.Error{Code: postrider.CodeInvalid, Message: fmt.Sprintf("an object has more than %d members", maxMembers)}
+		}
 	}
 	if _, err := d.Token(); err != nil {
 		return nil, malformed(err)

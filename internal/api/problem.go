@@ -25,6 +25,10 @@ type problemField struct {
 	Message string `json:"message"`
 }
 
+// maxProblemFields is how many faulty fields an answer names: more help nobody, and an answer must not be much larger than
+// what is answered.
+const maxProblemFields = 1000
+
 // status is the one mapping from the domain's errors to HTTP.
 func status(code postrider.Code) int {
 	switch code {
@@ -73,7 +77,7 @@ func (c *call) fail(err error) {
 		p.Status, p.Detail = own.status, own.detail
 	case errors.As(err, &fault):
 		p.Status, p.Detail = status(fault.Code), fault.Message
-		for _, f := range fault.Fields {
+		for _, f := range fault.Fields[:min(len(fault.Fields), maxProblemFields)] {
 			p.Errors = append(p.Errors, problemField(f))
 		}
 	case c.r.Context().Err() != nil:
@@ -102,8 +106,12 @@ func (c *call) fail(err error) {
 	c.write(p.Status, "application/problem+json", body)
 }
 
+// answerTime is how long a client may take to take an answer.
+const answerTime = 30 * time.Second
+
 // write answers.
 func (c *call) write(status int, contentType string, body []byte) {
+	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(answerTime)) // not every writer has one
 	h := c.w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("X-Content-Type-Options", "nosniff")

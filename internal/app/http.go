@@ -19,6 +19,7 @@ const (
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10
+	answerTime        = 30 * time.Second // for a client to take an answer that is ready
 )
 
 // routes joins the API, health and, where wanted, metrics. Without an API everything else is a 404.
@@ -37,6 +38,7 @@ func routes(api http.Handler, h *health, metrics http.Handler) http.Handler {
 	own := map[string]bool{"/healthz": true, "/readyz": true, "/metrics": metrics != nil}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if own[r.URL.Path] {
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime)) // not every writer has one
 			mux.ServeHTTP(w, r)
 			return
 		}
@@ -67,8 +69,8 @@ type server struct {
 	done     chan error
 }
 
-// serve begins to answer on a listener.
-func serve(listener net.Listener, handler http.Handler, logger *slog.Logger) *server {
+// serve begins to answer on a listener, on a number of connections at once.
+func serve(listener net.Listener, handler http.Handler, places int, logger *slog.Logger) *server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -79,6 +81,7 @@ func serve(listener net.Listener, handler http.Handler, logger *slog.Logger) *se
 			Handler:           handler,
 			ReadHeaderTimeout: readHeaderTimeout,
 			IdleTimeout:       idleTimeout,
+			ConnState:         newCrowd(places).track,
 			MaxHeaderBytes:    maxHeaderBytes,
 			Protocols:         &protocols,
 			ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),

@@ -68,7 +68,7 @@ func (p *process) listen(ctx context.Context, b *builder) error {
 		if err != nil {
 			return listenError("metrics-listen", c.MetricsListen, err)
 		}
-		p.metrics = serve(l, routes(nil, a.health, metrics), a.Logger)
+		p.metrics = serve(l, routes(nil, a.health, metrics), connectionLimit(), a.Logger)
 		metrics = nil
 	}
 	if c.Pprof != "" {
@@ -82,7 +82,7 @@ func (p *process) listen(ctx context.Context, b *builder) error {
 	if err != nil {
 		return listenError("listen", c.Listen, err)
 	}
-	p.main = serve(l, routes(handler, a.health, metrics), a.Logger)
+	p.main = serve(l, routes(handler, a.health, metrics), connectionLimit(), a.Logger)
 	return nil
 }
 

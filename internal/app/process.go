@@ -76,7 +76,7 @@ func (p *process) listen(ctx context.Context, b *builder) error {
 		if err != nil {
 			return listenError("pprof", c.Pprof, err)
 		}
-		p.profiles = serve(l, profiles(), a.Logger)
+		p.profiles = serve(l, profiles(), connectionLimit(), a.Logger)
 	}
 	l, err := a.Listen(ctx, "tcp", c.Listen)
 	if err != nil {

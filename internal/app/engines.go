@@ -76,8 +76,12 @@ func (a *app) openEvents(ctx context.Context, e *engines) error {
 		e.events = e.embedded.Events()
 		return nil
 	case "kafka", "kafka+tls":
+		key, err := ownKey(a.Config)
+		if err != nil {
+			return err
+		}
 		log, err := kafka.OpenEvents(ctx, kafka.EventOptions{
-			URL: a.Config.Events.Raw, MaxPayload: a.Config.MaxPayload, Clock: a.Clock, Logger: a.Logger, Registerer: a.registry,
+			URL: a.Config.Events.Raw, MaxPayload: a.Config.MaxPayload, OwnKey: key, Clock: a.Clock, Logger: a.Logger, Registerer: a.registry,
 		})
 		if err != nil {
 			return fmt.Errorf("opening the events log %s: %w", a.Config.Events, err)

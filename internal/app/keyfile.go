@@ -1,7 +1,9 @@
 package app
 
 import (
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -59,6 +61,15 @@ func secretKey(c *config.Config) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return key, nil
+}
+
+// ownKey is drawn from the secret key. It proves Postrider's own events on a log that others may write to.
+func ownKey(c *config.Config) ([]byte, error) {
+	key, err := secretKey(c)
+	if err != nil {
+		return nil, err
+	}
+	return hkdf.Key(sha256.New, key, nil, "postrider own events v1", sha256.Size)
 }
 
 // keyFromFile reads a key, or makes the file, so that a crash leaves a whole one or none. A file that others may read is

@@ -21,6 +21,7 @@ type EventOptions struct {
 	BufferBytes int64         // read ahead of Next, in all; 0: 64 MiB
 	Timeout     time.Duration // how long an event is tried before its Commit fails; 0: 20 s
 	RevokeWait  time.Duration // how long a partition that is taken away waits for what is in hand; 0: 2 s
+	OwnKey      []byte        // proves Postrider's own events, the same in every process; empty: there are none
 	Clock       postrider.Clock
 	Logger      *slog.Logger
 	Registerer  prometheus.Registerer
@@ -30,6 +31,7 @@ type EventOptions struct {
 type EventLog struct {
 	at         location
 	codec      *codec
+	own        own
 	adm        *admin
 	dials      *dialing
 	link       *link
@@ -69,7 +71,7 @@ func OpenEvents(ctx context.Context, o EventOptions) (*EventLog, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &EventLog{at: at, maxPayload: o.MaxPayload, buffer: o.BufferBytes, revokeWait: o.RevokeWait, timeout: o.Timeout, clock: o.Clock, log: o.Logger,
+	l := &EventLog{at: at, own: own{o.OwnKey}, maxPayload: o.MaxPayload, buffer: o.BufferBytes, revokeWait: o.RevokeWait, timeout: o.Timeout, clock: o.Clock, log: o.Logger,
 		metrics: newMetrics(o.Registerer, "events"), reads: make(chan struct{}, maxReads), readers: make(map[*member]struct{}), ended: make(chan struct{}),
 		dials: &dialing{}}
 	l.defaults()

@@ -182,13 +182,17 @@ func TestDeadLettersHoldUpNothing(t *testing.T) {
 	if got["framed"] == nil || got["plain"] == nil || string(got["framed"].Payload.Bytes) != "good" {
 		t.Fatalf("got %v", got)
 	}
-	dead := 0
-	for _, p := range c.PartitionInfos("events-dead") {
-		dead += int(p.HighWatermark)
-	}
-	if dead != 8 {
+	if dead := deadLetters(c, "events-dead"); dead != 8 {
 		t.Fatalf("%d dead letters, want 8", dead)
 	}
+}
+
+// deadLetters counts what a topic holds.
+func deadLetters(c *kfake.Cluster, topic string) (n int) {
+	for _, p := range c.PartitionInfos(topic) {
+		n += int(p.HighWatermark)
+	}
+	return n
 }
 
 func TestReadByPosition(t *testing.T) {

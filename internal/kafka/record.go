@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/twmb/avro"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -17,7 +18,7 @@ const (
 	headerEventID     = "postrider-event-id"
 	headerContentType = "content-type"
 	headerTrace       = "traceparent"
-	headerOwn         = "postrider-own" // Postrider's own events carry it: their types are refused to all others
+	headerOwn         = "postrider-own" // the proof of Postrider's own events, whose types are refused to all others
 )
 
 // refusal says why a record can't be an event. The reason is one of few, for the metric; the text is for people.
@@ -54,8 +55,8 @@ func (l *EventLog) recordOf(e *postrider.Event) *kgo.Record {
 	add(headerEventID, e.ID)
 	add(headerContentType, e.ContentType)
 	add(headerTrace, e.Trace)
-	if postrider.CheckPublishedType(e.Type) != nil {
-		add(headerOwn, "1")
+	if len(l.own.key) > 0 && strings.HasPrefix(e.Type, postrider.OwnTypePrefix) {
+		add(headerOwn, l.own.proof(e.Type, e.Tenant, e.ID, e.ContentType, e.Payload.Bytes))
 	}
 	return r
 }
@@ -78,11 +79,12 @@ func (l *EventLog) eventOf(ctx context.Context, r *kgo.Record) (*postrider.Event
 	}
 	e := &postrider.Event{Type: m.EventType, Tenant: postrider.DefaultTenant, AcceptedAt: millis(r.Timestamp), Position: placeOf(r).position(),
 		Payload: postrider.Payload{Size: int64(len(m.Payload)), Bytes: m.Payload}}
-	own := readHeaders(e, r.Headers)
+	proof := readHeaders(e, r.Headers)
+	proven := l.own.proves(proof, e.Type, e.Tenant, e.ID, e.ContentType, m.Payload)
 	if e.ID == "" {
 		e.ID = postrider.DerivedEventID(r.Topic, r.Partition, r.Offset, e.AcceptedAt)
 	}
-	if err := check(e, own); err != nil {
+	if err := check(e, proven); err != nil {
 		return nil, &refusal{deadField, err.Error()}
 	}
 	return e, nil
@@ -107,7 +109,7 @@ func (l *EventLog) schemaOf(ctx context.Context, value []byte) (*avro.Schema, []
 }
 
 // readHeaders fills in what the headers say; of several alike the last counts, an empty one is none.
-func readHeaders(e *postrider.Event, headers []kgo.RecordHeader) (own bool) {
+func readHeaders(e *postrider.Event, headers []kgo.RecordHeader) (proof string) {
 	for _, h := range headers {
 		if len(h.Value) == 0 {
 			continue
@@ -122,16 +124,16 @@ func readHeaders(e *postrider.Event, headers []kgo.RecordHeader) (own bool) {
 		case headerTrace:
 			e.Trace = postrider.Traceparent(string(h.Value))
 		case headerOwn:
-			own = true
+			proof = string(h.Value)
 		}
 	}
-	return own
+	return proof
 }
 
-// check refuses what REST would refuse.
-func check(e *postrider.Event, own bool) error {
+// check refuses what REST would refuse, but for events that are proven to be Postrider's own.
+func check(e *postrider.Event, proven bool) error {
 	var faults postrider.Faults
-	if own {
+	if proven {
 		faults.Add("eventType", postrider.CheckEventType(e.Type))
 	} else {
 		faults.Add("eventType", postrider.CheckPublishedType(e.Type))

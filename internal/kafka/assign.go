@@ -3,45 +3,23 @@ package kafka
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/postrider/postrider/internal/steady"
 )
 
 // assigned begins the partitions. Their records come only after this has returned.
 func (m *member) assigned(_ context.Context, _ *kgo.Client, topics map[string][]int32) {
+	m.metrics.rebalances.Inc()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, n := range topics[m.topic] {
 		if m.parts[n] == nil {
 			m.parts[n] = newPart(m, n)
+			m.count.Add(1)
+			m.metrics.moved.WithLabelValues("assigned").Inc()
 			m.log.Info("partition assigned", "topic", m.topic, "partition", n)
 		}
 	}
-}
-
-// adjust notes from where each partition is read, and asks start for it if there is one.
-func (m *member) adjust(ctx context.Context, topics map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	for n, at := range topics[m.topic] {
-		if m.start != nil {
-			from, err := m.start(ctx, n)
-			if err != nil {
-				m.fault(err)
-				steady.Sleep(ctx, time.Second)
-				return nil, err
-			}
-			at = from
-			topics[m.topic][n] = at
-		}
-		m.mu.Lock()
-		if p := m.parts[n]; p != nil {
-			p.expect(at.EpochOffset().Offset)
-		}
-		m.mu.Unlock()
-	}
-	return topics, nil
 }
 
 // revoked gives partitions back: no more is handed out, what is in hand gets a short time, and what is dealt with is
@@ -60,12 +38,15 @@ func (m *member) revoked(ctx context.Context, _ *kgo.Client, topics map[string][
 			m.log.Warn("offsets of partitions that go were not committed; their last records are read again", "error", err)
 		}
 	}
+	m.metrics.moved.WithLabelValues("revoked").Add(float64(len(gone)))
 	m.dropAll(gone)
 }
 
 // lost ends partitions that are another's already.
 func (m *member) lost(_ context.Context, _ *kgo.Client, topics map[string][]int32) {
-	m.dropAll(m.find(topics[m.topic]))
+	gone := m.find(topics[m.topic])
+	m.metrics.moved.WithLabelValues("lost").Add(float64(len(gone)))
+	m.dropAll(gone)
 }
 
 func (m *member) find(numbers []int32) (list []*part) {
@@ -91,9 +72,11 @@ func (m *member) drop(p *part) {
 	m.mu.Lock()
 	if m.parts[p.number] == p {
 		delete(m.parts, p.number)
+		m.count.Add(-1)
+		m.metrics.lag.DeleteLabelValues(partitionName(p.number))
+		m.metrics.oldest.DeleteLabelValues(partitionName(p.number))
 	}
 	m.mu.Unlock()
 	p.end()
 	m.client.ResumeFetchPartitions(map[string][]int32{m.topic: {p.number}})
-	m.metrics.lag.DeleteLabelValues(partitionName(p.number))
 }

@@ -22,6 +22,10 @@ var onAnyBroker = map[string]func(t *testing.T, url string){
 	"outcomes are read from the position given":   outcomesAreReadFromThePositionGiven,
 	"through moves while nothing comes":           throughMovesWhileNothingComes,
 	"a huge fan-out is split":                     hugeFanOutIsSplit,
+	"a topic is made anew under its reader":       topicMadeAnewUnderReader,
+	"a topic is made anew while nobody reads":     topicMadeAnewMeanwhile,
+	"a new group may begin at the latest":         startAtLatest,
+	"the dead-letter topic is gone":               deadLetterTopicGone,
 	"suite of events":                             suiteOfEvents,
 	"suite of outcomes":                           suiteOfOutcomes,
 }

@@ -3,12 +3,12 @@ package kafka
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/postrider/postrider"
 )
 
 // Headers of a dead letter, beside those of the record.
@@ -16,6 +16,9 @@ const (
 	headerDeadReason   = "postrider-dead-reason"
 	headerDeadPosition = "postrider-dead-position"
 )
+
+// buryTimeout bounds one try to write dead letters.
+const buryTimeout = 10 * time.Second
 
 // deadLetter is a record that can't be an event.
 type deadLetter struct {
@@ -28,25 +31,12 @@ func (l *EventLog) bury(ctx context.Context, dead []deadLetter) error {
 	if len(dead) == 0 {
 		return nil
 	}
-	topic, err := l.topic()
-	if err != nil {
-		return err
-	}
-	client := topic.producer.client
-	records := make([]*kgo.Record, len(dead))
+	graves := make([]*kgo.Record, len(dead))
 	for i, d := range dead {
-		records[i] = l.grave(d)
+		graves[i] = l.grave(d)
 	}
-	for i, result := range client.ProduceSync(ctx, records...) {
-		err := result.Err
-		if errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge) {
-			headers := &kgo.Record{Topic: l.at.dead, Timestamp: records[i].Timestamp, Headers: records[i].Headers}
-			err = client.ProduceSync(ctx, headers).FirstErr()
-		}
-		if err != nil {
-			l.metrics.failed("dead_letter")
-			return unavailable("the dead-letter topic "+l.at.dead, err)
-		}
+	if err := l.writeDead(ctx, graves); err != nil {
+		return err
 	}
 	for _, d := range dead {
 		l.metrics.dead.WithLabelValues(d.why.reason).Inc()
@@ -54,6 +44,39 @@ func (l *EventLog) bury(ctx context.Context, dead []deadLetter) error {
 			"offset", d.record.Offset, "reason", d.why.Error(), "dead_letter_topic", l.at.dead)
 	}
 	return nil
+}
+
+// writeDead writes records to the topic of dead letters. One that is too large goes with its headers alone, and one whose
+// headers are too large with nothing but reason and position. A topic that has gone is made again.
+func (l *EventLog) writeDead(ctx context.Context, graves []*kgo.Record) error {
+	topic, err := l.topic()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, buryTimeout)
+	defer cancel()
+	for i, result := range topic.producer.sync(ctx, graves...) {
+		err := result.Err
+		for _, smaller := range smallerGraves(graves[i]) {
+			if !errors.Is(err, kerr.MessageTooLarge) && !errors.Is(err, kerr.RecordListTooLarge) {
+				break
+			}
+			err = topic.producer.sync(ctx, smaller).FirstErr()
+		}
+		if err != nil {
+			l.metrics.failed("dead_letter")
+			return unavailable("the dead-letter topic "+l.at.dead, errors.Join(err, l.makeDead(ctx)))
+		}
+	}
+	return nil
+}
+
+// makeDead makes the topic of dead letters again if it has gone.
+func (l *EventLog) makeDead(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), buryTimeout)
+	defer cancel()
+	_, err := ensureTopic(ctx, l.adm, l.at, l.at.dead, l.configs())
+	return err
 }
 
 func (l *EventLog) grave(d deadLetter) *kgo.Record {
@@ -64,4 +87,28 @@ func (l *EventLog) grave(d deadLetter) *kgo.Record {
 	return r
 }
 
-var _ postrider.EventReader = (*eventReader)(nil)
+// smallerGraves are what is written if a dead letter is too large: its headers, then what was added to them.
+func smallerGraves(r *kgo.Record) []*kgo.Record {
+	return []*kgo.Record{
+		{Topic: r.Topic, Timestamp: r.Timestamp, Headers: r.Headers},
+		{Topic: r.Topic, Timestamp: r.Timestamp, Headers: r.Headers[max(len(r.Headers)-2, 0):]},
+	}
+}
+
+// recordGap writes that records were gone before they were read to the topic of dead letters, so that it is known when the
+// logs are not there any more.
+func (l *EventLog) recordGap(ctx context.Context, p *part, g *gap, next *kgo.Record) error {
+	count := "an unknown number of"
+	if g.count >= 0 {
+		count = formatInt(g.count)
+	}
+	why := &refusal{deadGap, fmt.Sprintf("%s records from offset %d on were gone before they were read; read on from %d", count, g.from, next.Offset)}
+	position := fmt.Sprintf("%s/%d-%d", l.at.topic, p.number, g.from)
+	err := l.writeDead(ctx, []*kgo.Record{{Topic: l.at.dead, Timestamp: l.clock(), Headers: []kgo.RecordHeader{
+		{Key: headerDeadReason, Value: []byte(why.Error())}, {Key: headerDeadPosition, Value: []byte(position)}}}})
+	if err == nil {
+		g.recorded = true
+		l.metrics.dead.WithLabelValues(deadGap).Inc()
+	}
+	return err
+}

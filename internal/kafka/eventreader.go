@@ -34,7 +34,7 @@ func (l *EventLog) Reader(_ context.Context) (postrider.EventReader, error) {
 		return nil, err
 	}
 	r := &eventReader{log: l, marks: make(map[*postrider.EventBatch]*item)}
-	r.member, err = join(opts, l.at.group, l.at.latest, memberOptions{topic: l.at.topic, buffer: l.buffer, revokeWait: l.revokeWait,
+	r.member, err = join(opts, memberOptions{topic: l.at.topic, group: l.at.group, fromLatest: l.at.latest, buffer: l.buffer, revokeWait: l.revokeWait,
 		log: l.log, metrics: l.metrics, decode: l.decodeRecords})
 	if err != nil {
 		return nil, err
@@ -43,32 +43,56 @@ func (l *EventLog) Reader(_ context.Context) (postrider.EventReader, error) {
 	return r, nil
 }
 
-// decodeRecords makes a batch of records. What can't be an event is in the dead-letter topic when it returns.
-func (l *EventLog) decodeRecords(ctx context.Context, p *part, records []*kgo.Record, g *gap) (any, error) {
-	b := &postrider.EventBatch{Partition: partitionName(p.number), Lost: p.lost, End: placeOf(records[len(records)-1]).position()}
+// decodeRecords makes a batch of the first n records. What can't be an event is in the dead-letter topic when it returns. A
+// record that has to wait, for the schema registry or the dead-letter topic, does not hold up those before it.
+func (l *EventLog) decodeRecords(ctx context.Context, p *part, records []*kgo.Record, g *gap) (value any, n int, err error) {
+	b := &postrider.EventBatch{Partition: partitionName(p.number), Lost: p.lost}
 	if g != nil {
+		if !g.recorded {
+			if err := l.recordGap(ctx, p, g, records[0]); err != nil {
+				return nil, 0, err
+			}
+		}
 		b.Gap = &postrider.Gap{From: place{partition: p.number, offset: g.from}.position(), To: placeOf(records[0]).position(), Count: g.count}
 	}
-	var dead []deadLetter
+	dead, before, n, err := l.sort(ctx, records, b)
+	if n == 0 {
+		return nil, 0, err
+	}
+	if err := l.bury(ctx, dead); err != nil {
+		if before == 0 {
+			return nil, 0, err
+		}
+		b.Events, n = b.Events[:before], before // none but events come before the first dead letter
+	}
+	b.End = placeOf(records[n-1]).position()
+	if len(b.Events) == 0 && b.Gap == nil {
+		return nil, n, nil
+	}
+	return b, n, nil
+}
+
+// sort adds the events among records to a batch and returns the rest, how many events come before it, and how many records
+// were seen: fewer where one has to wait, and the error then says for what.
+func (l *EventLog) sort(ctx context.Context, records []*kgo.Record, b *postrider.EventBatch) (dead []deadLetter, before, n int, err error) {
+	before = -1
 	for _, r := range records {
 		e, err := l.eventOf(ctx, r)
 		var refused *refusal
 		switch {
 		case errors.As(err, &refused):
+			if before < 0 {
+				before = len(b.Events)
+			}
 			dead = append(dead, deadLetter{record: r, why: refused})
 		case err != nil:
-			return nil, err
+			return dead, max(before, 0), n, err
 		default:
 			b.Events = append(b.Events, e)
 		}
+		n++
 	}
-	if err := l.bury(ctx, dead); err != nil {
-		return nil, err
-	}
-	if len(b.Events) == 0 && b.Gap == nil {
-		return nil, nil
-	}
-	return b, nil
+	return dead, max(before, 0), n, nil
 }
 
 // Next returns the next events; see postrider.EventReader.

@@ -118,10 +118,9 @@ func (l *EventLog) defaults() {
 
 // connect sees to the topics, and works out the limits.
 func (l *EventLog) connect(ctx context.Context) error {
-	configs := map[string]string{"max.message.bytes": formatInt(l.maxPayload + batchSlack)}
-	info, err := ensureTopic(ctx, l.adm, l.at, l.at.topic, configs)
+	info, err := ensureTopic(ctx, l.adm, l.at, l.at.topic, l.configs())
 	if err == nil {
-		_, err = ensureTopic(ctx, l.adm, l.at, l.at.dead, configs)
+		_, err = ensureTopic(ctx, l.adm, l.at, l.at.dead, l.configs())
 	}
 	if err != nil {
 		return l.dials.explain(err)
@@ -138,6 +137,11 @@ func (l *EventLog) connect(ctx context.Context) error {
 	}
 	l.connected.Store(t)
 	return nil
+}
+
+// configs are the settings of topics that are made.
+func (l *EventLog) configs() map[string]string {
+	return map[string]string{"max.message.bytes": formatInt(l.maxPayload + batchSlack)}
 }
 
 // topic is what the log works on, or CodeUnavailable while it is not connected yet.

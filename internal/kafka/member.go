@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -17,19 +18,24 @@ const (
 	commitRecords  = 500
 	commitTimeout  = 5 * time.Second
 	pollRecords    = 2000
+	minShare       = 64 << 10
+	adjustPause    = time.Second
 )
 
 // memberOptions say what a member of a group does with the records it is assigned.
 type memberOptions struct {
 	topic      string
+	group      string
+	fromLatest bool  // a new group begins at the latest
 	buffer     int64 // bytes of records read ahead, in all
 	revokeWait time.Duration
 	log        *slog.Logger
 	metrics    *metrics
 
-	// decode makes of some consecutive records of a partition what Next returns; nil if all were skipped. It runs in the
-	// partition's goroutine and may block until ctx ends, which means that the partition is taken away.
-	decode func(ctx context.Context, p *part, records []*kgo.Record, gap *gap) (any, error)
+	// decode makes of the first n of some consecutive records of a partition what Next returns; nil if these were skipped.
+	// After an error it is called again. It runs in the partition's goroutine and may block until ctx ends, which means that
+	// the partition is taken away.
+	decode func(ctx context.Context, p *part, records []*kgo.Record, gap *gap) (value any, n int, err error)
 
 	// start says from where a partition is read, in place of the committed offset; nil: from that.
 	start func(ctx context.Context, partition int32) (kgo.Offset, error)
@@ -39,12 +45,14 @@ type memberOptions struct {
 type gap struct {
 	from, to int64
 	count    int64 // -1: unknown
+	recorded bool
 }
 
 // member is a member of a consumer group. Its partitions are worked on in parallel and meet in one channel.
 type member struct {
 	memberOptions
 	client *kgo.Client
+	admin  *admin
 
 	ctx    context.Context // ends with close
 	cancel context.CancelFunc
@@ -59,8 +67,12 @@ type member struct {
 	room     chan struct{} // a signal that buffered fell
 	commits  sync.Mutex    // one commit at a time
 
-	mu    sync.Mutex
-	parts map[int32]*part
+	count atomic.Int64 // of parts
+
+	mu     sync.Mutex
+	parts  map[int32]*part
+	mark   string          // of the topic, once known; goes with committed offsets
+	former map[int32]int64 // where a topic that was made anew was read to
 }
 
 // item is what a partition hands to Next.
@@ -72,19 +84,15 @@ type item struct {
 }
 
 // join makes a member and begins to read.
-func join(opts []kgo.Opt, group string, latest bool, o memberOptions) (*member, error) {
+func join(opts []kgo.Opt, o memberOptions) (*member, error) {
 	m := &member{memberOptions: o, out: make(chan *item), errs: make(chan error, 1), nudge: make(chan struct{}, 1),
 		room: make(chan struct{}, 1), parts: make(map[int32]*part)}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	start := kgo.NewOffset().AtStart()
-	if latest {
-		start = kgo.NewOffset().AtEnd()
-	}
 	client, err := kgo.NewClient(append(opts,
-		kgo.ConsumerGroup(group),
+		kgo.ConsumerGroup(o.group),
 		kgo.ConsumeTopics(o.topic),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
-		kgo.ConsumeStartOffset(start),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), // adjust decides
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), // read twice rather than skip
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
@@ -95,16 +103,17 @@ func join(opts []kgo.Opt, group string, latest bool, o memberOptions) (*member, 
 		kgo.SessionTimeout(20*time.Second),
 		kgo.HeartbeatInterval(time.Second),
 		kgo.FetchMaxWait(500*time.Millisecond),
-		kgo.FetchMaxBytes(int32(min(max(o.buffer/4, 1<<20), 50<<20))),
-		kgo.FetchMaxPartitionBytes(int32(min(max(o.buffer/8, 1<<20), 16<<20))),
+		kgo.FetchMaxBytes(int32(min(max(o.buffer/8, 1<<20), 50<<20))),
+		kgo.FetchMaxPartitionBytes(int32(min(max(o.buffer/32, 1<<20), 16<<20))),
 	)...)
 	if err != nil {
 		m.cancel()
 		return nil, err
 	}
-	m.client = client
+	m.client, m.admin = client, newAdmin(client)
 	m.work.Go(m.poll)
 	m.work.Go(m.commitLoop)
+	m.work.Go(m.measureLoop)
 	return m, nil
 }
 
@@ -142,7 +151,15 @@ func (m *member) poll() {
 		}
 		fetches.EachPartition(func(t kgo.FetchTopicPartition) { m.give(t.FetchPartition) })
 		m.client.AllowRebalance()
-		fetches.EachError(func(_ string, _ int32, err error) { m.fault(err) })
+		anew := false
+		fetches.EachError(func(_ string, _ int32, err error) {
+			if anew = anew || errors.Is(err, kerr.UnknownTopicID); !errors.Is(err, kerr.UnknownTopicID) {
+				m.fault(err)
+			}
+		})
+		if anew && m.ctx.Err() == nil {
+			m.renew()
+		}
 	}
 }
 
@@ -174,7 +191,7 @@ func (m *member) fault(err error) {
 
 // waitRoom waits until there is room for more records; the group's sessions go on meanwhile.
 func (m *member) waitRoom() bool {
-	for m.buffered.Load() > m.buffer {
+	for m.buffered.Load() > m.buffer/2 {
 		select {
 		case <-m.room:
 		case <-m.ctx.Done():
@@ -183,6 +200,9 @@ func (m *member) waitRoom() bool {
 	}
 	return true
 }
+
+// share is how many bytes a partition holds before its fetching is paused. Together they stay within the buffer.
+func (m *member) share() int64 { return max(m.buffer/2/max(m.count.Load(), 2), minShare) }
 
 func (m *member) freed(n int64) {
 	m.buffered.Add(-n)

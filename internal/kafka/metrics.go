@@ -12,6 +12,11 @@ import (
 // metrics of one log. As a hook it counts the requests of each of its clients.
 type metrics struct {
 	lag          *prometheus.GaugeVec
+	oldest       *prometheus.GaugeVec
+	held         prometheus.Gauge
+	buffered     prometheus.Gauge
+	rebalances   prometheus.Counter
+	moved        *prometheus.CounterVec
 	errors       *prometheus.CounterVec
 	dead         *prometheus.CounterVec
 	requests     *prometheus.CounterVec
@@ -29,17 +34,27 @@ func newMetrics(r prometheus.Registerer, log string) *metrics {
 	m := &metrics{
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "postrider_kafka_lag_records", ConstLabels: labels,
 			Help: "Records of the partitions read here that are not committed yet."}, []string{"partition"}),
+		oldest: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "postrider_kafka_oldest_seconds", ConstLabels: labels,
+			Help: "Age of the oldest record that was read here and is not dealt with; 0: there is none."}, []string{"partition"}),
+		held: prometheus.NewGauge(prometheus.GaugeOpts{Name: "postrider_kafka_held_partitions", ConstLabels: labels,
+			Help: "Partitions that wait for the schema registry or the dead-letter topic."}),
+		buffered: prometheus.NewGauge(prometheus.GaugeOpts{Name: "postrider_kafka_buffered_bytes", ConstLabels: labels,
+			Help: "Bytes of records that were fetched and are not handed on."}),
+		rebalances: prometheus.NewCounter(prometheus.CounterOpts{Name: "postrider_kafka_rebalances_total", ConstLabels: labels,
+			Help: "Assignments that the group gave to this process."}),
+		moved: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postrider_kafka_partitions_moved_total", ConstLabels: labels,
+			Help: "Partitions that came or went: assigned, revoked, lost."}, []string{"event"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postrider_kafka_errors_total", ConstLabels: labels,
 			Help: "Failures of produce, fetch and commit."}, []string{"operation"}),
 		dead: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postrider_kafka_dead_letters_total", ConstLabels: labels,
-			Help: "Records that went to the dead-letter topic, by reason."}, []string{"reason"}),
+			Help: "What went to the dead-letter topic, by reason: avro, schema, too_large, field; gap: records were gone before they were read."}, []string{"reason"}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postrider_kafka_requests_total", ConstLabels: labels,
 			Help: "Requests to Kafka, by kind and result."}, []string{"operation", "result"}),
 		disconnected: prometheus.NewCounter(prometheus.CounterOpts{Name: "postrider_kafka_disconnects_total", ConstLabels: labels,
 			Help: "Connections to Kafka that ended."}),
 	}
 	if r != nil {
-		r.MustRegister(m.lag, m.errors, m.dead, m.requests, m.disconnected)
+		r.MustRegister(m.lag, m.oldest, m.held, m.buffered, m.rebalances, m.moved, m.errors, m.dead, m.requests, m.disconnected)
 	}
 	return m
 }

@@ -25,7 +25,6 @@ func (m *member) commitLoop() {
 			m.log.Warn("offsets were not committed; they are tried again", "topic", m.topic, "error", err)
 		}
 		cancel()
-		m.measure()
 	}
 }
 
@@ -45,7 +44,7 @@ func (m *member) commit(ctx context.Context, parts []*part) error {
 		return nil
 	}
 	var failed error
-	m.client.CommitOffsetsSync(ctx, map[string]map[int32]kgo.EpochOffset{m.topic: offsets},
+	m.client.CommitOffsetsSync(m.marked(ctx), map[string]map[int32]kgo.EpochOffset{m.topic: offsets},
 		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, response *kmsg.OffsetCommitResponse, err error) {
 			failed = err
 			if err == nil {
@@ -77,16 +76,77 @@ func refusedOffsets(response *kmsg.OffsetCommitResponse) error {
 	return nil
 }
 
-// measure sets the lag.
-func (m *member) measure() {
+// measureInterval is how often the ends of the partitions are asked for.
+const measureInterval = 5 * time.Second
+
+// measureLoop keeps the measures, also of partitions that are paused, whose fetches would tell where they end.
+func (m *member) measureLoop() {
+	tick := time.NewTicker(measureInterval)
+	defer tick.Stop()
+	for {
+		m.measure()
+		select {
+		case <-tick.C:
+		case <-m.ctx.Done():
+			return
+		}
+		m.askEnds()
+	}
+}
+
+func (m *member) askEnds() {
+	ctx, cancel := context.WithTimeout(m.ctx, measureInterval)
+	defer cancel()
+	ends, err := m.admin.ListEndOffsets(ctx, m.topic)
+	if err != nil {
+		return // the group's own requests tell of it
+	}
 	for _, p := range m.all() {
-		p.mu.Lock()
-		at := max(p.committed, 0)
-		lag := max(p.high-at, 0)
-		known := p.committed >= 0
-		p.mu.Unlock()
-		if known {
-			m.metrics.lag.WithLabelValues(partitionName(p.number)).Set(float64(lag))
+		if end, ok := ends.Lookup(m.topic, p.number); ok && end.Err == nil {
+			p.mu.Lock()
+			p.high = max(p.high, end.Offset)
+			p.mu.Unlock()
 		}
 	}
+}
+
+// measure sets the lag and the age of the oldest record.
+func (m *member) measure() {
+	m.metrics.buffered.Set(float64(m.buffered.Load()))
+	now := time.Now()
+	for _, p := range m.all() {
+		lag, oldest, known := p.behind()
+		if !known {
+			continue
+		}
+		age := time.Duration(0)
+		if !oldest.IsZero() {
+			age = max(now.Sub(oldest), 0)
+		}
+		m.mu.Lock()
+		if m.parts[p.number] == p { // else its measures are gone
+			m.metrics.lag.WithLabelValues(partitionName(p.number)).Set(float64(lag))
+			m.metrics.oldest.WithLabelValues(partitionName(p.number)).Set(age.Seconds())
+		}
+		m.mu.Unlock()
+	}
+}
+
+// behind tells how many records are not dealt with, and the timestamp of the oldest that was read; zero: there is none.
+func (p *part) behind() (lag int64, oldest time.Time, known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := p.committed
+	if at < 0 {
+		at = p.began
+	}
+	switch {
+	case len(p.marks) > 0:
+		oldest = p.marks[0].first
+	case !p.first.IsZero():
+		oldest = p.first
+	case len(p.raw) > 0:
+		oldest = p.raw[0].Timestamp
+	}
+	return max(p.high-at, 0), oldest, at >= 0
 }

@@ -58,7 +58,7 @@ func (l *OutcomeLog) Reader(_ context.Context, from func(context.Context, string
 	if l.closed {
 		return nil, errClosed()
 	}
-	r.member, err = join(opts, l.at.group, false, memberOptions{topic: l.at.topic, buffer: l.options.BufferBytes, revokeWait: l.options.RevokeWait,
+	r.member, err = join(opts, memberOptions{topic: l.at.topic, group: l.at.group, buffer: l.options.BufferBytes, revokeWait: l.options.RevokeWait,
 		log: l.options.Logger, metrics: l.metrics, decode: r.decode, start: start})
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func (l *OutcomeLog) offset(at postrider.Position) kgo.Offset {
 }
 
 // decode makes a batch of records. A record that can't be read is left out: it is none of Postrider's.
-func (r *outcomeReader) decode(_ context.Context, p *part, records []*kgo.Record, _ *gap) (any, error) {
+func (r *outcomeReader) decode(_ context.Context, p *part, records []*kgo.Record, _ *gap) (any, int, error) {
 	last := records[len(records)-1]
 	b := &postrider.OutcomeBatch{Partition: partitionName(p.number), End: r.log.position(last.Offset + 1), Through: last.Timestamp.Add(-r.margin).UTC()}
 	for _, record := range records {
@@ -131,7 +131,7 @@ func (r *outcomeReader) decode(_ context.Context, p *part, records []*kgo.Record
 		}
 		b.Outcomes = append(b.Outcomes, outcomes...)
 	}
-	return b, nil
+	return b, len(records), nil
 }
 
 // Next returns the next outcomes; see postrider.OutcomeReader.

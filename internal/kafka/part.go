@@ -30,9 +30,12 @@ type part struct {
 	mu     sync.Mutex
 	raw    []*kgo.Record
 	bytes  int64 // of raw, and of what the worker has in hand
+	held   bool  // what it has waits for another part: its bytes then don't count against the other partitions
 	paused bool
+	first  time.Time // of what the worker has in hand
 	gap    *gap
 	next   int64 // offset that is to come next; -1: whichever comes
+	began  int64 // offset from which it is read; -1: unknown
 	high   int64 // end of the partition, as far as known
 	wake   chan struct{}
 
@@ -45,27 +48,31 @@ type part struct {
 
 // mark is an item's place in the order of commits.
 type mark struct {
-	end   int64 // next offset after it
+	first time.Time // of its records
+	end   int64     // next offset after it
 	epoch int32
-	bytes int64
 	taken bool // by Next
 	ready bool // committed, or all skipped
 }
 
 func newPart(m *member, n int32) *part {
 	p := &part{member: m, number: n, lost: make(chan struct{}), done: make(chan struct{}), wake: make(chan struct{}, 1),
-		settled: make(chan struct{}, 1), next: -1, committed: -1, saved: -1}
+		settled: make(chan struct{}, 1), next: -1, began: -1, committed: -1, saved: -1}
 	p.ctx, p.cancel = context.WithCancel(m.ctx)
 	m.work.Go(p.run)
 	return p
 }
 
-// expect sets the offset that is to come next.
-func (p *part) expect(offset int64) {
+// expect sets the offset that is to come next. first commits it, so that a group that began at the latest goes on there.
+func (p *part) expect(offset int64, first bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if offset >= 0 && p.next < 0 {
-		p.next = offset
+	if offset < 0 || p.next >= 0 {
+		return
+	}
+	p.next, p.began = offset, offset
+	if first {
+		p.committed = offset
 	}
 }
 
@@ -78,6 +85,9 @@ func (p *part) give(f kgo.FetchPartition) {
 		return
 	}
 	first := f.Records[0].Offset
+	if p.began < 0 {
+		p.began = first
+	}
 	switch {
 	case p.next >= 0 && first > p.next && f.LogStartOffset > p.next: // the retention was faster
 		to := min(f.LogStartOffset, first)
@@ -85,10 +95,7 @@ func (p *part) give(f kgo.FetchPartition) {
 	case p.next >= 0 && first < p.next: // the topic was made anew, or its end was lost
 		p.hole(p.next, first, -1)
 	}
-	for _, r := range f.Records {
-		p.bytes += recordSize(r)
-		p.member.buffered.Add(recordSize(r))
-	}
+	p.account(sizeOf(f.Records))
 	p.raw = append(p.raw, f.Records...)
 	p.next = f.Records[len(f.Records)-1].Offset + 1
 	p.pause()
@@ -102,9 +109,34 @@ func (p *part) hole(from, to, count int64) {
 	}
 }
 
+// account changes the bytes that are held here.
+func (p *part) account(n int64) {
+	p.bytes += n
+	if !p.held {
+		p.member.buffered.Add(n)
+	}
+}
+
+// hold sets whether the partition waits for another part.
+func (p *part) hold(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case on == p.held:
+		return
+	case on:
+		p.member.freed(p.bytes)
+		p.member.metrics.held.Inc()
+	default:
+		p.member.buffered.Add(p.bytes)
+		p.member.metrics.held.Dec()
+	}
+	p.held = on
+}
+
 // pause stops the fetching of a partition that is far ahead, and starts it again once half is dealt with.
 func (p *part) pause() {
-	limit := p.member.buffer / 4
+	limit := p.member.share()
 	own := map[string][]int32{p.member.topic: {p.number}}
 	switch {
 	case !p.paused && p.bytes > limit:
@@ -118,6 +150,13 @@ func (p *part) pause() {
 
 func recordSize(r *kgo.Record) int64 { return int64(len(r.Value)+len(r.Key)) + 256 }
 
+func sizeOf(records []*kgo.Record) (n int64) {
+	for _, r := range records {
+		n += recordSize(r)
+	}
+	return n
+}
+
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -128,9 +167,8 @@ func signal(c chan struct{}) {
 // run makes items of what is given, until the partition goes.
 func (p *part) run() {
 	defer close(p.done)
-	var pause steady.Backoff
 	for p.ctx.Err() == nil {
-		records, gap, size := p.grab()
+		records, gap := p.grab()
 		if len(records) == 0 {
 			select {
 			case <-p.wake:
@@ -138,48 +176,60 @@ func (p *part) run() {
 			}
 			continue
 		}
-		value, err := p.member.decode(p.ctx, p, records, gap)
-		for err != nil && p.ctx.Err() == nil {
-			pause.After(p.ctx, p.member.log, "decoding of records", err)
-			value, err = p.member.decode(p.ctx, p, records, gap)
-		}
+		p.work(records, gap)
+	}
+}
+
+// work hands on records, as many at once as can be decoded. What has to wait is tried again with growing pauses.
+func (p *part) work(records []*kgo.Record, gap *gap) {
+	defer func() { p.free(sizeOf(records)) }()
+	defer p.hold(false)
+	var pause steady.Backoff
+	for len(records) > 0 && p.ctx.Err() == nil {
+		value, n, err := p.member.decode(p.ctx, p, records, gap)
 		if err != nil {
-			p.free(size)
-			return
+			if p.ctx.Err() == nil {
+				p.hold(true)
+				pause.After(p.ctx, p.member.log.With("topic", p.member.topic, "partition", p.number, "offset", records[0].Offset), "decoding of records", err)
+			}
+			continue
 		}
+		p.hold(false)
 		pause.Reset()
-		p.hand(records, value, size)
+		p.hand(records[:n], value)
+		records, gap = records[n:], nil
 	}
 }
 
 // grab takes the next records for one item.
-func (p *part) grab() (records []*kgo.Record, g *gap, size int64) {
+func (p *part) grab() (records []*kgo.Record, g *gap) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := 0
+	n, size := 0, int64(0)
 	for n < len(p.raw) && n < batchRecords && size < batchBytes {
 		size += recordSize(p.raw[n])
 		n++
 	}
 	if n == 0 {
-		return nil, nil, 0
+		return nil, nil
 	}
 	records, p.raw = p.raw[:n:n], p.raw[n:]
 	if len(p.raw) == 0 {
 		p.raw = nil
 	}
 	g, p.gap = p.gap, nil
-	return records, g, size
+	p.first = records[0].Timestamp
+	return records, g
 }
 
 // hand waits until Next takes the item. What was skipped whole is marked as dealt with.
-func (p *part) hand(records []*kgo.Record, value any, size int64) {
+func (p *part) hand(records []*kgo.Record, value any) {
 	last := records[len(records)-1]
-	m := &mark{end: last.Offset + 1, epoch: last.LeaderEpoch, bytes: size, ready: value == nil, taken: value == nil}
+	m := &mark{first: records[0].Timestamp, end: last.Offset + 1, epoch: last.LeaderEpoch, ready: value == nil, taken: value == nil}
 	p.mu.Lock()
 	p.marks = append(p.marks, m)
 	p.mu.Unlock()
-	defer p.free(size)
+	defer p.free(sizeOf(records))
 	if value == nil {
 		p.advance(nil)
 		return
@@ -192,10 +242,13 @@ func (p *part) hand(records []*kgo.Record, value any, size int64) {
 
 func (p *part) free(size int64) {
 	p.mu.Lock()
-	p.bytes -= size
+	defer p.mu.Unlock()
+	p.account(-size)
+	if p.bytes == 0 {
+		p.first = time.Time{}
+	}
 	p.pause()
-	p.mu.Unlock()
-	p.member.freed(size)
+	signal(p.member.room)
 }
 
 // take notes that Next returns an item; false if its partition has stopped, or the item is void.
@@ -219,6 +272,9 @@ func (p *part) advance(m *mark) {
 		m.ready = true
 	}
 	for len(p.marks) > 0 && p.marks[0].ready {
+		if p.marks[0].end < p.committed { // the offsets began anew
+			p.saved = -1
+		}
 		p.committed, p.epoch = p.marks[0].end, p.marks[0].epoch
 		p.marks = p.marks[1:]
 	}
@@ -265,13 +321,10 @@ func (p *part) end() {
 		<-p.done
 		close(p.lost)
 		p.mu.Lock()
-		var left int64
-		for _, r := range p.raw {
-			left += recordSize(r)
-		}
+		defer p.mu.Unlock()
+		p.account(-sizeOf(p.raw))
 		p.raw = nil
-		p.mu.Unlock()
-		p.member.freed(left)
+		signal(p.member.room)
 	})
 }
 

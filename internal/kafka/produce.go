@@ -24,6 +24,9 @@ type producer struct {
 	client  *kgo.Client
 	metrics *metrics
 	timeout time.Duration
+
+	renewal sync.Mutex
+	anew    map[string]bool // topics that were made anew, which the client does not take by itself
 }
 
 func newProducer(at location, m *metrics, maxBatch int64, timeout time.Duration) (*producer, error) {
@@ -39,7 +42,7 @@ func newProducer(at location, m *metrics, maxBatch int64, timeout time.Duration)
 		kgo.ProducerBatchMaxBytes(int32(min(max(maxBatch, 1<<10), 90<<20))),
 		kgo.MaxBufferedRecords(50_000),
 		kgo.MaxBufferedBytes(128<<20),
-		kgo.RecordDeliveryTimeout(timeout),
+		// No delivery timeout: the client counts it from the record's timestamp, which may lie far back. The contexts bound it.
 		kgo.UnknownTopicRetries(-1),
 		// A caller gets its answer within a bounded time; what it repeats then may be there twice, as the contract says.
 		kgo.AllowIdempotentProduceCancellation(),
@@ -48,7 +51,36 @@ func newProducer(at location, m *metrics, maxBatch int64, timeout time.Duration)
 	if err != nil {
 		return nil, err
 	}
-	return &producer{client: client, metrics: m, timeout: timeout}, nil
+	return &producer{client: client, metrics: m, timeout: timeout, anew: make(map[string]bool)}, nil
+}
+
+// failed notes a failure of a record.
+func (p *producer) failed(r *kgo.Record, err error) {
+	if errors.Is(err, kerr.UnknownTopicID) {
+		p.renewal.Lock()
+		p.anew[r.Topic] = true
+		p.renewal.Unlock()
+	}
+}
+
+// renew lets the client take up topics that were made anew.
+func (p *producer) renew() {
+	p.renewal.Lock()
+	defer p.renewal.Unlock()
+	for topic := range p.anew {
+		p.client.PurgeTopicsFromProducing(topic)
+		delete(p.anew, topic)
+	}
+}
+
+// sync produces records and waits.
+func (p *producer) sync(ctx context.Context, records ...*kgo.Record) kgo.ProduceResults {
+	p.renew()
+	results := p.client.ProduceSync(ctx, records...)
+	for _, r := range results {
+		p.failed(r.Record, r.Err)
+	}
+	return results
 }
 
 // write produces records and completes the Commit when all are acknowledged or the first has failed. acked is called
@@ -57,6 +89,7 @@ func (p *producer) write(ctx context.Context, records []*kgo.Record, acked func(
 	if len(records) == 0 {
 		return postrider.Committed(), nil
 	}
+	p.renew()
 	commit, complete := postrider.NewCommit()
 	w := &write{open: len(records), acked: acked, complete: complete, producer: p}
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.timeout)
@@ -84,7 +117,8 @@ type write struct {
 	over bool
 }
 
-func (w *write) promise(_ *kgo.Record, err error) {
+func (w *write) promise(r *kgo.Record, err error) {
+	w.producer.failed(r, err)
 	w.mu.Lock()
 	w.open--
 	if err != nil && w.err == nil {

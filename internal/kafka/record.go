@@ -35,6 +35,7 @@ const (
 	deadSchema   = "schema"
 	deadTooLarge = "too_large"
 	deadField    = "field"
+	deadGap      = "gap" // no record: what tells that some are missing
 )
 
 // recordOf makes the record of an event.

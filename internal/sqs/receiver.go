@@ -10,9 +10,9 @@ import (
 const (
 	pollers = 8 // receives of a lane under way at a time
 
-	// ahead is how many deliveries are worth receiving beyond a credit, so that requests are full: as many as one pack may
-	// have. They are handed out next, by this process.
-	ahead = postrider.MaxPackTargets
+	// ahead is how many deliveries a request asks for at least, whatever the credit, so that requests are full. Those beyond it
+	// are handed out next, by this process.
+	ahead = 2 * postrider.MaxPackTargets
 )
 
 // receiver keeps what was received and not handed out, and knows how many receives are worth their request.
@@ -86,6 +86,9 @@ func (r *receiver) add(l *postrider.Lease) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.leases = append(r.leases, l)
+	if r.perItem == 0 {
+		r.perItem = float64(weight(l))
+	}
 	r.perItem += (float64(weight(l)) - r.perItem) / 16
 }
 

@@ -13,10 +13,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/steady"
 )
 
 // topicTimeout bounds each question about a topic.
 const topicTimeout = 15 * time.Second
+
+// madeTopicPause is between two questions whether a topic that has just been made is known.
+const madeTopicPause = 50 * time.Millisecond
 
 // batchSlack is what a batch of one record takes beyond the payload: type, headers and framing.
 const batchSlack = 16 << 10
@@ -102,7 +106,7 @@ func makeTopic(ctx context.Context, adm *admin, at location, topic string, confi
 	for name, value := range configs {
 		values[name] = &value
 	}
-	made, err := adm.CreateTopic(ctx, at.partitions, at.replication, values, topic)
+	_, err := adm.CreateTopic(ctx, at.partitions, at.replication, values, topic)
 	switch {
 	case errors.Is(err, kerr.TopicAlreadyExists): // another process was first
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
@@ -111,10 +115,25 @@ func makeTopic(ctx context.Context, adm *admin, at location, topic string, confi
 		return kadm.TopicID{}, unavailable("topic "+topic+" is missing, and can't be created yet", err)
 	case err != nil:
 		return kadm.TopicID{}, fmt.Errorf("topic %s is missing, and can't be created: %w", topic, err)
-	default:
-		return made.ID, nil
 	}
-	return topicID(ctx, adm, topic)
+	return awaitTopic(ctx, adm, topic)
+}
+
+// awaitTopic waits until the brokers know a topic that has just been made, by this process or another: the controller answers
+// before they do, and until then they deny the topic and its settings.
+func awaitTopic(ctx context.Context, adm *admin, topic string) (kadm.TopicID, error) {
+	for {
+		id, err := topicID(ctx, adm, topic)
+		if !errors.Is(err, kerr.UnknownTopicOrPartition) {
+			if err != nil {
+				err = refused(topic, err)
+			}
+			return id, err
+		}
+		if !steady.Sleep(ctx, madeTopicPause) {
+			return kadm.TopicID{}, unavailable("topic "+topic+" has been made, and no broker knows it yet", err)
+		}
+	}
 }
 
 // describe reads the topic's settings. Where that is not permitted they stay unknown.

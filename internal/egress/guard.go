@@ -27,7 +27,6 @@ import (
 const (
 	DefaultConnectTimeout = 10 * time.Second
 	DefaultMaxIdle        = 4096
-	MaxIdlePerHost        = 64 // more than the 32 attempts that a target has in flight by default
 	IdleTimeout           = 90 * time.Second
 	MaxResponseHeader     = 64 << 10 // bytes of a response's status line and headers
 )
@@ -116,7 +115,7 @@ func (g *Guard) transport(allowPrivate bool) *http.Transport {
 		Protocols:              protocols,
 		ForceAttemptHTTP2:      true,
 		MaxIdleConns:           g.options.MaxIdle,
-		MaxIdleConnsPerHost:    MaxIdlePerHost,
+		MaxIdleConnsPerHost:    g.options.MaxIdle, // the targets of many tenants may share a host
 		IdleConnTimeout:        IdleTimeout,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: MaxResponseHeader,

@@ -196,7 +196,8 @@ func (p *pipeline) requests(t *testing.T) (each map[string]int, sum int) {
 
 // TestStackRequests counts the requests to SQS that 1,000 deliveries of 1 KB cost, all roles together.
 func TestStackRequests(t *testing.T) {
-	endpoint(t) //nolint:paralleltest // runs of other tests would slow it down
+	t.Parallel()
+	endpoint(t)
 	for name, c := range map[string]struct {
 		events, tenants, targets int
 		most                     int // 0: stated only

@@ -25,6 +25,8 @@ type commands struct {
 	Send    sendCommand    `cmd:"" help:"Publish one event."`
 	Listen  listenCommand  `cmd:"" help:"Receive messages on this machine and show them, until interrupted."`
 	Keys    keysCommand    `cmd:"" help:"Make, list and delete the keys of a tenant."`
+	Check   checkCommand   `cmd:"" help:"Verify a data folder."`
+	Backup  backupCommand  `cmd:"" help:"Copy the data of a server, which may be running, to a file."`
 	Version versionCommand `cmd:"" help:"Show the version."`
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,6 +60,11 @@ type API struct {
 	routes  []*route
 	keys    keyCache
 	metrics *metrics
+
+	unavailable struct { // requests that ended so
+		at       atomic.Int64 // when one was logged, in milliseconds
+		unlogged atomic.Int64 // since then
+	}
 
 	document func() []byte // the OpenAPI document, made when it is first asked for
 }

@@ -87,7 +87,7 @@ func (c *call) fail(err error) {
 	}
 	p.Title = http.StatusText(p.Status)
 	if p.Status >= http.StatusInternalServerError && c.r.Context().Err() == nil {
-		c.api.Logger.Error("a request failed", "method", c.r.Method, "route", c.route.path, "status", p.Status, "tenant", c.tenant, "error", err)
+		c.logFailure(p.Status, err)
 	}
 	switch p.Status {
 	case http.StatusUnauthorized:
@@ -104,6 +104,20 @@ func (c *call) fail(err error) {
 		body = []byte(`{"type":"about:blank","title":"Internal Server Error","status":500}`)
 	}
 	c.write(p.Status, "application/problem+json", body)
+}
+
+// logFailure logs what is not the caller's fault; of what is away or full at most one a second, since every request meets it.
+func (c *call) logFailure(status int, err error) {
+	log := &c.api.unavailable
+	if status == http.StatusServiceUnavailable {
+		now, last := c.api.Clock().UnixMilli(), log.at.Load()
+		if now-last < 1000 && now >= last || !log.at.CompareAndSwap(last, now) {
+			log.unlogged.Add(1)
+			return
+		}
+	}
+	c.api.Logger.Error("a request failed", "method", c.r.Method, "route", c.route.path, "status", status, "tenant", c.tenant, "error", err,
+		"more_since_last", log.unlogged.Swap(0))
 }
 
 // answerTime is how long a client may take to take an answer.

@@ -27,6 +27,7 @@ type crowd struct {
 	max int
 
 	mu      sync.Mutex
+	shut    bool
 	places  map[net.Conn]*list.Element // of waiting, or nil while it serves a request
 	waiting *list.List                 // of net.Conn; the longest wait is first
 }
@@ -62,6 +63,8 @@ func (c *crowd) note(conn net.Conn, state http.ConnState) (leave net.Conn, refus
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch place, known := c.places[conn]; {
+	case state == http.StateNew && c.shut:
+		return conn, false
 	case state == http.StateNew:
 		if len(c.places) >= c.max {
 			if leave = c.evict(); leave == nil {
@@ -79,6 +82,21 @@ func (c *crowd) note(conn net.Conn, state http.ConnState) (leave net.Conn, refus
 		c.forget(conn, place)
 	}
 	return leave, false
+}
+
+// disperse closes the connections that serve no request, and every later one. Without it a shutdown waits for those that
+// have not begun one.
+func (c *crowd) disperse() {
+	c.mu.Lock()
+	c.shut = true
+	var waiting []net.Conn
+	for conn := c.evict(); conn != nil; conn = c.evict() {
+		waiting = append(waiting, conn)
+	}
+	c.mu.Unlock()
+	for _, conn := range waiting {
+		conn.Close()
+	}
 }
 
 // evict takes the place of the connection that has waited the longest; nil if none waits.

@@ -66,6 +66,7 @@ func profiles() http.Handler {
 type server struct {
 	http     *http.Server
 	listener net.Listener
+	crowd    *crowd
 	done     chan error
 }
 
@@ -76,17 +77,18 @@ func serve(listener net.Listener, handler http.Handler, places int, logger *slog
 	protocols.SetUnencryptedHTTP2(true)
 	s := &server{
 		listener: listener,
+		crowd:    newCrowd(places),
 		done:     make(chan error, 1),
 		http: &http.Server{
 			Handler:           handler,
 			ReadHeaderTimeout: readHeaderTimeout,
 			IdleTimeout:       idleTimeout,
-			ConnState:         newCrowd(places).track,
 			MaxHeaderBytes:    maxHeaderBytes,
 			Protocols:         &protocols,
 			ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 		},
 	}
+	s.http.ConnState = s.crowd.track
 	go func() { s.done <- s.http.Serve(listener) }()
 	return s
 }
@@ -96,6 +98,7 @@ func (s *server) stop(ctx context.Context) error {
 	if s == nil {
 		return nil
 	}
+	s.crowd.disperse()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		s.http.Close()

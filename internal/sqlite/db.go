@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -186,17 +185,4 @@ func (db *DB) close() error {
 		errs = append(errs, db.write.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// fault makes an error of SQLite's one of the domain. Whatever stops SQLite may pass: space is freed, a disk comes back.
-func fault(doing string, err error) error {
-	if err == nil {
-		return nil
-	}
-	var e *postrider.Error
-	if errors.As(err, &e) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	return &postrider.Error{Code: postrider.CodeUnavailable, Message: "the data file can't be used (" + doing + ")", RetryAfter: time.Second,
-		Err: fmt.Errorf("%s: %w", doing, err)}
 }

@@ -17,11 +17,7 @@ var migrations embed.FS
 // migrate brings the file to this version's schema, one numbered migration a transaction. The number of the last one is
 // the file's user_version; a file that is ahead of this binary is refused.
 func migrate(ctx context.Context, db *sql.DB) error {
-	names, err := fs.Glob(migrations, "migrations/*.sql")
-	if err != nil {
-		return fmt.Errorf("list migrations: %w", err)
-	}
-	sort.Strings(names)
+	names := schemas()
 	var version int
 	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return fault("read the schema's version", err)
@@ -36,6 +32,13 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		}
 	}
 	return nil
+}
+
+// schemas are the migrations in their order.
+func schemas() []string {
+	names, _ := fs.Glob(migrations, "migrations/*.sql") // only a faulty pattern fails
+	sort.Strings(names)
+	return names
 }
 
 func migrateOne(ctx context.Context, db *sql.DB, name string, version int) error {

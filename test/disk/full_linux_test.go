@@ -1,0 +1,154 @@
+package disk
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/postrider/postrider/test/harness"
+)
+
+// small mounts a file system of a size, or skips the test where that is not permitted.
+func small(t *testing.T, size string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size+",mode=0700"); err != nil {
+		t.Skipf("a small file system can't be mounted (%v): run this test as root", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	return dir
+}
+
+// fill writes a file until the disk is full.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for n := 64 << 10; n > 0; {
+		if _, err := f.Write(make([]byte, n)); errors.Is(err, unix.ENOSPC) {
+			n /= 2
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestFullDisk fills the disk under load: intake answers 503 with the reason and Retry-After; with space freed all goes on in the same
+// process, and everything acknowledged arrives.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	data := small(t, "48m")
+	r := harness.NewReceiver(t, nil)
+	s := harness.Start(t, data, settings...)
+	s.Subscribe(t, s.Target(t, r.URL).ID, []string{"disk.*"})
+	var l ledger
+	var full, other atomic.Int64
+	stop := load(t, s, &l, 4, 8<<10, func(a harness.Answer) {
+		var problem struct{ Detail string }
+		if err := json.Unmarshal(a.Body, &problem); err != nil {
+			t.Errorf("answer %q: %v", a.Body, err)
+		}
+		switch {
+		case a.Status == http.StatusServiceUnavailable && strings.Contains(problem.Detail, "the disk is full") && a.Header.Get("Retry-After") != "":
+			full.Add(1)
+		case a.Status == http.StatusServiceUnavailable && a.Header.Get("Retry-After") != "":
+			other.Add(1)
+			t.Logf("503: %s", problem.Detail)
+		default:
+			t.Errorf("status %d: %s", a.Status, a.Body)
+		}
+	})
+	defer func() { stop() }()
+	ballast := filepath.Join(data, "ballast")
+	for round := range int64(3) {
+		acked := len(l.ids())
+		harness.Await(t, func() string { return unless(len(l.ids()) >= acked+50, "events are acknowledged") })
+		fill(t, ballast)
+		want := full.Load() + 20
+		harness.Await(t, func() string {
+			fill(t, ballast) // what the server frees meanwhile
+			return unless(full.Load() >= want, "intake says that the disk is full")
+		})
+		if a, err := s.Call(t.Context(), http.MethodGet, "/healthz", nil); err != nil || a.Status != http.StatusOK {
+			t.Errorf("round %d: healthz %d, %v", round, a.Status, err)
+		}
+		if err := os.Remove(ballast); err != nil {
+			t.Fatal(err)
+		}
+	}
+	acked := len(l.ids())
+	harness.Await(t, func() string { return unless(len(l.ids()) >= acked+50, "intake goes on once there is space") })
+	stop()
+	ids := l.ids()
+	t.Logf("%d acknowledged, %d refused since the disk was full, %d for another reason", len(ids), full.Load(), other.Load())
+	r.Await(t, "everything acknowledged", func(m []harness.Message) bool { return arrivedAll(m, ids) })
+	s.AwaitDeliveries(t, "", func(list []harness.Delivery) bool {
+		for _, d := range list {
+			if d.State != "delivered" {
+				return false
+			}
+		}
+		return len(list) >= len(ids)
+	})
+	if status := s.Stop(t); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+	if report, sound := check(t, data); !sound || report.Counts["events"] < int64(len(ids)) {
+		t.Errorf("%d events, faults %v", report.Counts["events"], report.Faults)
+	}
+}
+
+// TestFullDiskAtTheStart has no space for the file at the start: serve says why, and starts once there is.
+func TestFullDiskAtTheStart(t *testing.T) {
+	t.Parallel()
+	data := small(t, "8m")
+	ballast := filepath.Join(data, "ballast")
+	fill(t, ballast)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	cmd := harness.Command(ctx, "serve", "--listen", "127.0.0.1:0", "--data", data)
+	out, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	told := false
+	for lines := bufio.NewScanner(out); !told && lines.Scan(); {
+		told = strings.Contains(lines.Text(), "full") || strings.Contains(lines.Text(), "no space")
+	}
+	if !told {
+		t.Error("serve does not say that the disk is full")
+	}
+	cancel() // it may go on trying
+	_ = cmd.Wait()
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	s := harness.Start(t, data, settings...)
+	s.Publish(t, "a.b", []byte("{}"))
+}
+
+func unless(done bool, what string) string {
+	if done {
+		return ""
+	}
+	return "it does not come about that " + what
+}

@@ -117,7 +117,7 @@ func showOpenAPI(c *call) error {
 
 // showDocs shows a page that reads the document and loads nothing from elsewhere, which its policy enforces.
 func showDocs(c *call) error {
-	c.w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'")
+	c.w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'")
 	c.write(http.StatusOK, "text/html; charset=utf-8", docsPage)
 	return nil
 }

@@ -45,11 +45,17 @@ func (s *Server) Call(ctx context.Context, method, path string, body any, header
 		return Answer{}, err
 	}
 	req.Header.Set("Authorization", "Bearer "+s.Key)
+	if s.Tenant != "" {
+		req.Header.Set("Postrider-Tenant", s.Tenant)
+	}
 	if _, raw := body.([]byte); !raw && body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")
+		if name == "Authorization" {
+			req.Header.Del("Postrider-Tenant") // another key is another tenant's
+		}
 		req.Header.Set(name, value)
 		if value == "" {
 			req.Header.Del(name)
@@ -116,7 +122,23 @@ func (s *Server) Subscribe(t *testing.T, target int64, events []string, headers 
 	var filter, sub Entity
 	s.Do(t, http.StatusCreated, http.MethodPost, "/webhooks/filters", map[string]any{"events": events}, &filter, headers...)
 	s.Do(t, http.StatusCreated, http.MethodPost, "/webhooks/subscriptions", map[string]any{"targetId": target, "filterId": filter.ID}, &sub, headers...)
+	s.Settle(t)
 	return sub.ID
+}
+
+// Settle waits until all processes have heard of the changes made so far. In one process they have at once.
+func (s *Server) Settle(t *testing.T) {
+	t.Helper()
+	if s.Settled != nil {
+		s.Settled(t)
+	}
+}
+
+// As is the same server with its API used for a tenant. settled is called where Settle is.
+func (s *Server) As(tenant string, settled func(*testing.T)) *Server {
+	other := *s
+	other.Tenant, other.Settled = tenant, settled
+	return &other
 }
 
 // Publish publishes an event and returns its id.
@@ -224,4 +246,20 @@ func Await(t *testing.T, check func() string) {
 			t.Fatalf("it does not come about: %s", last)
 		}
 	}
+}
+
+// Metric is the value of one series, given as it is exported, without blanks; 0 if it is not there.
+func (s *Server) Metric(t *testing.T, series string) float64 {
+	t.Helper()
+	a := s.Do(t, http.StatusOK, http.MethodGet, "/metrics", nil, nil)
+	for line := range strings.Lines(string(a.Body)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), " "); ok && name == series {
+			v, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+			return v
+		}
+	}
+	return 0
 }

@@ -125,7 +125,9 @@ func TestDatabaseStoppedAndStarted(t *testing.T) {
 			}
 		}
 	}
-	byKafka := func(outcomes []postrider.Outcome) (*postrider.Commit, error) { return log.Record(t.Context(), outcomes) }
+	byKafka := func(outcomes []postrider.Outcome) (*postrider.Commit, error) {
+		return log.Record(t.Context(), outcomes)
+	}
 	byQueue := func(outcomes []postrider.Outcome) (*postrider.Commit, error) {
 		return lane.Queue().Put(t.Context(), postrider.Item{Lane: postrider.LaneOutcomes, Outcomes: outcomes})
 	}

@@ -48,16 +48,19 @@ type Ready struct {
 const closing = 10 * time.Second
 
 // Run runs a process until ctx ends, then stops it cleanly. It returns nil after a clean stop.
+//
+// It answers on its address at once. While an engine is away it waits for it, not ready, and readiness says for what.
 func Run(ctx context.Context, o Options) error {
-	a, err := open(ctx, o)
+	a := newApp(o)
+	front, err := a.listen(ctx)
 	if err != nil {
 		return err
 	}
-	err = a.run(ctx)
-	return errors.Join(err, a.engines.close())
+	err = a.serve(ctx, front)
+	return errors.Join(err, front.stop(context.WithoutCancel(ctx)), a.engines.close())
 }
 
-// app is a process whose engines are open.
+// app is a process.
 type app struct {
 	Options
 	registry  *prometheus.Registry
@@ -69,30 +72,42 @@ type app struct {
 	health    *health
 }
 
-// open opens the engines and the keys.
-func open(ctx context.Context, o Options) (*app, error) {
+func newApp(o Options) *app {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
 	if o.Listen == nil {
 		o.Listen = (&net.ListenConfig{}).Listen
 	}
-	a := &app{Options: o, registry: prometheus.NewRegistry(), instance: newInstance(), health: newHealth()}
+	a := &app{Options: o, registry: prometheus.NewRegistry(), instance: newInstance(), engines: &engines{}, health: newHealth(o.Config.Roles)}
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), a.health.gauge())
-	var err error
-	if a.engines, err = a.openEngines(ctx); err != nil {
-		return nil, err
+	a.health.set(partProcess, "it is starting")
+	return a
+}
+
+// serve opens the engines, and runs the roles until ctx ends.
+func (a *app) serve(ctx context.Context, front *front) error {
+	if err := a.open(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // it was stopped before it began
+		}
+		return err
+	}
+	return a.run(ctx, front)
+}
+
+// open opens the engines and the keys.
+func (a *app) open(ctx context.Context) error {
+	if err := a.openEngines(ctx); err != nil {
+		return err
 	}
 	a.registry.MustRegister(newQueueCollector(a.engines.queue, a.Logger))
-	if err := a.openKeys(ctx); err != nil {
-		return nil, errors.Join(err, a.engines.close())
-	}
-	return a, nil
+	return a.await(ctx, string(config.SeamDatabase), func(ctx context.Context, _ prometheus.Registerer) error { return a.openKeys(ctx) })
 }
 
 // run starts what the roles need, waits for ctx or the first failure, and stops it all.
-func (a *app) run(ctx context.Context) error {
-	p, err := a.start(context.WithoutCancel(ctx))
+func (a *app) run(ctx context.Context, front *front) error {
+	p, err := a.start(context.WithoutCancel(ctx), front)
 	if err != nil {
 		return err
 	}
@@ -113,8 +128,8 @@ func (a *app) run(ctx context.Context) error {
 
 // tellReady says that the process is ready for work.
 func (a *app) tellReady(p *process) {
-	a.health.set("cache", "")
+	a.health.set(partCache, "")
 	if a.Ready != nil {
-		a.Ready(Ready{URL: url(p.main.listener.Addr()), API: p.gate != nil, AdminKey: a.adminKey, AdminKeyFile: a.adminFile})
+		a.Ready(Ready{URL: p.front.url(), API: p.gate != nil, AdminKey: a.adminKey, AdminKeyFile: a.adminFile})
 	}
 }

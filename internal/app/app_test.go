@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"log/slog"
 	"net"
@@ -56,13 +55,27 @@ func (m *memory) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 
 // running is a process under test.
 type running struct {
-	ready  Ready
-	client *http.Client
-	cancel context.CancelFunc
-	ended  chan error
+	ready   Ready // once isReady is closed
+	isReady chan struct{}
+	client  *http.Client
+	cancel  context.CancelFunc
+	ended   chan error
 }
 
+// run starts a process and waits until it is ready.
 func run(t *testing.T, args ...string) *running {
+	t.Helper()
+	r := launch(t, args...)
+	select {
+	case <-r.isReady:
+	case err := <-r.ended:
+		t.Fatalf("it ended before it was ready: %v", err)
+	}
+	return r
+}
+
+// launch starts a process.
+func launch(t *testing.T, args ...string) *running {
 	t.Helper()
 	c, err := config.Parse(append([]string{"--data", t.TempDir()}, args...)...)
 	if err != nil {
@@ -70,30 +83,24 @@ func run(t *testing.T, args ...string) *running {
 	}
 	network := newMemory()
 	ctx, cancel := context.WithCancel(t.Context())
-	r := &running{cancel: cancel, ended: make(chan error, 1)}
+	r := &running{cancel: cancel, ended: make(chan error, 1), isReady: make(chan struct{})}
 	transport := &http.Transport{DialContext: network.dial}
 	r.client = &http.Client{Transport: transport}
-	ready := make(chan Ready, 1)
 	go func() {
 		r.ended <- Run(ctx, Options{
 			Config: c, Version: "test", Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
-			Ready:  func(at Ready) { ready <- at },
+			Ready:  func(at Ready) { r.ready = at; close(r.isReady) },
 			Listen: func(context.Context, string, string) (net.Listener, error) { return network, nil },
 		})
 	}()
 	t.Cleanup(func() { cancel(); transport.CloseIdleConnections() })
-	select {
-	case r.ready = <-ready:
-	case err := <-r.ended:
-		t.Fatalf("it ended before it was ready: %v", err)
-	}
 	return r
 }
 
 // get asks for a path and returns status and body.
 func (r *running) get(t *testing.T, path string) (int, string) {
 	t.Helper()
-	resp, err := r.client.Get(r.ready.URL + path)
+	resp, err := r.client.Get("http://127.0.0.1:8400" + path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,23 +151,6 @@ func TestEachRoleAlone(t *testing.T) {
 			}
 			r.stop(t)
 		})
-	}
-}
-
-func TestHealthNamesWhatIsMissing(t *testing.T) {
-	t.Parallel()
-	h := newHealth()
-	h.set("cache", "not loaded")
-	rec := httptest.NewRecorder()
-	h.ready(rec, nil)
-	var answer healthAnswer
-	if err := json.Unmarshal(rec.Body.Bytes(), &answer); err != nil || rec.Code != http.StatusServiceUnavailable || answer.Missing["cache"] != "not loaded" {
-		t.Errorf("%d %s (%v)", rec.Code, rec.Body, err)
-	}
-	h.set("cache", "")
-	rec = httptest.NewRecorder()
-	if h.ready(rec, nil); rec.Code != http.StatusOK {
-		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 }
 

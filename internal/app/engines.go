@@ -5,7 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/internal/config"
@@ -23,25 +27,32 @@ type engines struct {
 	outcomes postrider.OutcomeLog
 	database postrider.Database
 
-	embedded *sqlite.DB     // nil if no seam needs it
-	closers  []func() error // in the order of opening
+	embedded *sqlite.DB // nil if no seam needs it
+
+	mu      sync.Mutex
+	closers []func() error // in the order of opening
 }
 
-// openEngines opens the engine of each seam by the scheme of its URL. A new engine gets a case here, and its scheme a place
-// in config.
-func (a *app) openEngines(ctx context.Context) (*engines, error) {
-	e := &engines{}
+// openEngines opens the engine of each seam by the scheme of its URL, all at once. An engine that is away is waited for, so
+// that a process may start before what it stands on; what is wrong with the configuration ends the process. A new engine
+// gets a case here, and its scheme a place in config.
+func (a *app) openEngines(ctx context.Context) error {
+	e := a.engines
 	if a.Config.Embedded() {
 		if err := a.openEmbedded(ctx, e); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	for _, open := range []func(context.Context, *engines) error{a.openDatabase, a.openEvents, a.openQueue, a.openPayloads, a.openOutcomes} {
-		if err := open(ctx, e); err != nil {
-			return nil, errors.Join(err, e.close())
-		}
+	group, ctx := errgroup.WithContext(ctx)
+	for seam, open := range map[config.Seam]func(context.Context, prometheus.Registerer, *engines) error{
+		config.SeamDatabase: a.openDatabase, config.SeamEvents: a.openEvents, config.SeamQueue: a.openQueue,
+		config.SeamPayloads: a.openPayloads, config.SeamOutcomes: a.openOutcomes,
+	} {
+		group.Go(func() error {
+			return a.await(ctx, string(seam), func(ctx context.Context, r prometheus.Registerer) error { return open(ctx, r, e) })
+		})
 	}
-	return e, nil
+	return group.Wait()
 }
 
 // openEmbedded opens the file that all seams with the scheme sqlite share.
@@ -54,14 +65,14 @@ func (a *app) openEmbedded(ctx context.Context, e *engines) error {
 		return fmt.Errorf("opening the data folder %s: %w", a.Config.Data, err)
 	}
 	e.embedded = db
-	e.closers = append(e.closers, db.Close)
+	e.closes(db.Close)
 	return nil
 }
 
 // lease is how long a queue item is a dispatcher's: time for two attempts, and some to spare.
 func (a *app) lease() time.Duration { return 2*a.Config.Timeout + 30*time.Second }
 
-func (a *app) openDatabase(_ context.Context, e *engines) error {
+func (a *app) openDatabase(_ context.Context, _ prometheus.Registerer, e *engines) error {
 	switch a.Config.Database.Scheme {
 	case config.SchemeSQLite:
 		e.database = e.embedded.Database()
@@ -70,7 +81,7 @@ func (a *app) openDatabase(_ context.Context, e *engines) error {
 	return notBuilt(config.SeamDatabase, a.Config.Database)
 }
 
-func (a *app) openEvents(ctx context.Context, e *engines) error {
+func (a *app) openEvents(ctx context.Context, r prometheus.Registerer, e *engines) error {
 	switch a.Config.Events.Scheme {
 	case config.SchemeSQLite:
 		e.events = e.embedded.Events()
@@ -81,70 +92,70 @@ func (a *app) openEvents(ctx context.Context, e *engines) error {
 			return err
 		}
 		log, err := kafka.OpenEvents(ctx, kafka.EventOptions{
-			URL: a.Config.Events.Raw, MaxPayload: a.Config.MaxPayload, OwnKey: key, Clock: a.Clock, Logger: a.Logger, Registerer: a.registry,
+			URL: a.Config.Events.Raw, MaxPayload: a.Config.MaxPayload, OwnKey: key, Clock: a.Clock, Logger: a.Logger, Registerer: r,
 		})
 		if err != nil {
 			return fmt.Errorf("opening the events log %s: %w", a.Config.Events, err)
 		}
 		e.events = log
-		e.closers = append(e.closers, log.Close)
+		e.closes(log.Close)
 		return nil
 	}
 	return notBuilt(config.SeamEvents, a.Config.Events)
 }
 
-func (a *app) openQueue(ctx context.Context, e *engines) error {
+func (a *app) openQueue(ctx context.Context, r prometheus.Registerer, e *engines) error {
 	switch a.Config.Queue.Scheme {
 	case config.SchemeSQLite:
 		e.queue = e.embedded.Queue()
 		return nil
 	case "sqs":
 		queue, err := sqs.Open(ctx, sqs.Options{
-			URL: a.Config.Queue.Raw, Lease: a.lease(), Clock: a.Clock, Logger: a.Logger, Registerer: a.registry,
+			URL: a.Config.Queue.Raw, Lease: a.lease(), Clock: a.Clock, Logger: a.Logger, Registerer: r,
 		})
 		if err != nil {
 			return fmt.Errorf("opening the queue %s: %w", a.Config.Queue, err)
 		}
 		e.queue = queue
-		e.closers = append(e.closers, queue.Close)
+		e.closes(queue.Close)
 		return nil
 	}
 	return notBuilt(config.SeamQueue, a.Config.Queue)
 }
 
-func (a *app) openPayloads(ctx context.Context, e *engines) error {
+func (a *app) openPayloads(ctx context.Context, r prometheus.Registerer, e *engines) error {
 	switch a.Config.Payloads.Scheme {
 	case config.SchemeSQLite:
 		e.payloads = e.embedded.Payloads()
 		return nil
 	case "s3":
 		store, err := s3.Open(ctx, s3.Options{
-			URL: a.Config.Payloads.Raw, Retention: a.Config.PayloadRetention, Logger: a.Logger, Registerer: a.registry,
+			URL: a.Config.Payloads.Raw, Retention: a.Config.PayloadRetention, Logger: a.Logger, Registerer: r,
 		})
 		if err != nil {
 			return fmt.Errorf("opening the payload store %s: %w", a.Config.Payloads, err)
 		}
 		e.payloads = store
-		e.closers = append(e.closers, store.Close)
+		e.closes(store.Close)
 		return nil
 	}
 	return notBuilt(config.SeamPayloads, a.Config.Payloads)
 }
 
-func (a *app) openOutcomes(ctx context.Context, e *engines) error {
+func (a *app) openOutcomes(ctx context.Context, r prometheus.Registerer, e *engines) error {
 	switch a.Config.Outcomes.Scheme {
 	case config.SchemeSQLite:
 		e.outcomes = e.embedded.Outcomes(a.Config.Database.Scheme == config.SchemeSQLite)
 		return nil
 	case "kafka", "kafka+tls":
 		log, err := kafka.OpenOutcomes(ctx, kafka.OutcomeOptions{
-			URL: a.Config.Outcomes.Raw, Clock: a.Clock, Logger: a.Logger, Registerer: a.registry,
+			URL: a.Config.Outcomes.Raw, Clock: a.Clock, Logger: a.Logger, Registerer: r,
 		})
 		if err != nil {
 			return fmt.Errorf("opening the outcome log %s: %w", a.Config.Outcomes, err)
 		}
 		e.outcomes = log
-		e.closers = append(e.closers, log.Close)
+		e.closes(log.Close)
 		return nil
 	}
 	return notBuilt(config.SeamOutcomes, a.Config.Outcomes)
@@ -152,6 +163,13 @@ func (a *app) openOutcomes(ctx context.Context, e *engines) error {
 
 func notBuilt(seam config.Seam, e config.Engine) error {
 	return fmt.Errorf("no engine %q for the %s", e.Scheme, seam)
+}
+
+// closes adds what closes an engine.
+func (e *engines) closes(c func() error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closers = append(e.closers, c)
 }
 
 // close closes the engines in the reverse order of their opening.

@@ -3,33 +3,31 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
-	"net/http"
 	"time"
 
 	"github.com/postrider/postrider/internal/config"
 	"github.com/postrider/postrider/internal/match"
+	"github.com/postrider/postrider/internal/steady"
 )
 
 // process is what runs.
 type process struct {
 	app    *app
+	front  *front
 	failed chan *part
 
 	cache *match.Cache // nil if no role needs it
 	gate  *gate        // nil without the role api
 
-	main, metrics, profiles *server
-
 	takers    []*part // consumer, dispatcher, retry manager
 	recorders []*part // archiver, announcer
 	follower  *part   // the cache
+	monitor   *part
 }
 
 // start starts the roles. What each needs is there before it.
-func (a *app) start(ctx context.Context) (*process, error) {
-	p := &process{app: a, failed: make(chan *part, 16)}
+func (a *app) start(ctx context.Context, front *front) (*process, error) {
+	p := &process{app: a, front: front, failed: make(chan *part, 16)}
 	b := &builder{app: a}
 	roles, err := b.build() //nolint:contextcheck // a gauge that is read later has no context of ours
 	if err != nil {
@@ -37,8 +35,8 @@ func (a *app) start(ctx context.Context) (*process, error) {
 	}
 	p.cache = b.cache
 	if p.cache != nil {
-		a.health.set("cache", "the subscriptions are not loaded yet")
-		p.follower = start(ctx, "cache", p.failed, p.cache.Run)
+		a.health.set(partCache, "the subscriptions are not loaded yet")
+		p.follower = start(ctx, partCache, p.failed, p.cache.Run)
 	}
 	for _, r := range roles {
 		started := start(ctx, r.name, p.failed, r.run)
@@ -48,42 +46,13 @@ func (a *app) start(ctx context.Context) (*process, error) {
 			p.recorders = append(p.recorders, started)
 		}
 	}
-	if err := p.listen(ctx, b); err != nil {
-		return nil, errors.Join(err, p.stop(ctx))
-	}
-	return p, nil
-}
-
-// listen opens the listeners and begins to answer.
-func (p *process) listen(ctx context.Context, b *builder) error {
-	a, c := p.app, p.app.Config
-	var handler http.Handler
-	if c.Has(config.RoleAPI) {
+	p.monitor = start(ctx, "monitor", p.failed, newMonitor(a).run)
+	if a.Config.Has(config.RoleAPI) {
 		p.gate = newGate(b.api().Handler())
-		handler = p.gate
+		front.open(p.gate)
 	}
-	metrics := metricsHandler(a.registry, a.Logger)
-	if c.MetricsListen != "" {
-		l, err := a.Listen(ctx, "tcp", c.MetricsListen)
-		if err != nil {
-			return listenError("metrics-listen", c.MetricsListen, err)
-		}
-		p.metrics = serve(l, routes(nil, a.health, metrics), connectionLimit(), a.Logger)
-		metrics = nil
-	}
-	if c.Pprof != "" {
-		l, err := a.Listen(ctx, "tcp", c.Pprof)
-		if err != nil {
-			return listenError("pprof", c.Pprof, err)
-		}
-		p.profiles = serve(l, profiles(), connectionLimit(), a.Logger)
-	}
-	l, err := a.Listen(ctx, "tcp", c.Listen)
-	if err != nil {
-		return listenError("listen", c.Listen, err)
-	}
-	p.main = serve(l, routes(handler, a.health, metrics), connectionLimit(), a.Logger)
-	return nil
+	a.health.set(partProcess, "")
+	return p, nil
 }
 
 // ready is closed when the process can do its work.
@@ -100,8 +69,9 @@ func (p *process) ready() <-chan struct{} {
 func (p *process) stop(ctx context.Context) error {
 	a := p.app
 	begun := a.Clock()
-	a.health.set("process", "it is stopping")
+	a.health.set(partProcess, "it is stopping")
 	a.Logger.Info("stopping", "drain", a.Config.Drain)
+	steady.Sleep(ctx, a.Config.DrainDelay)
 	drain, cancel := context.WithTimeout(ctx, a.Config.Drain+closing)
 	defer cancel()
 	var errs []error
@@ -110,9 +80,8 @@ func (p *process) stop(ctx context.Context) error {
 	if p.follower != nil {
 		errs = append(errs, stop(drain, p.follower)...)
 	}
-	last, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	errs = append(errs, p.main.stop(last), p.metrics.stop(last), p.profiles.stop(last))
+	errs = append(errs, stop(drain, p.monitor)...)
+	errs = append(errs, p.front.stop(ctx))
 	err := errors.Join(errs...)
 	a.Logger.Info("stopped", "took", a.Clock().Sub(begun).Round(time.Millisecond))
 	return err
@@ -136,13 +105,4 @@ func (p *process) drainTakers(ctx context.Context) []error {
 		p.app.Logger.Warn("requests are cut off, since they did not end within the drain")
 	}
 	return errs
-}
-
-// listenError says which setting names an address that cannot be listened on.
-func listenError(setting, addr string, err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) {
-		err = op.Err
-	}
-	return fmt.Errorf("cannot listen on %s (--%s): %w", addr, setting, err)
 }

@@ -55,6 +55,7 @@ func (r *reader) general(c *Config, f *Flags) {
 	}
 	c.Roles = r.roles(f.Roles)
 	c.Drain = r.duration("drain", f.Drain, 0, time.Hour)
+	c.DrainDelay = r.duration("drain-delay", f.DrainDelay, 0, 10*time.Minute)
 	if err := c.LogLevel.UnmarshalText([]byte(r.oneOf("log-level", f.LogLevel, "debug", "info", "warn", "error"))); err != nil {
 		c.LogLevel = slog.LevelInfo
 	}

@@ -45,9 +45,10 @@ type Config struct {
 	Retention        time.Duration // of events, final deliveries and their attempts, from acceptance
 	PayloadRetention time.Duration // of payloads in the payload store
 
-	Drain     time.Duration
-	LogLevel  slog.Level
-	LogFormat string // "text" or "json"
+	Drain      time.Duration
+	DrainDelay time.Duration // from the moment when readiness says no to the moment when intake does
+	LogLevel   slog.Level
+	LogFormat  string // "text" or "json"
 }
 
 // Secret is a string that does not print itself.

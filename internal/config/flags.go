@@ -10,6 +10,8 @@ type Flags struct {
 	Roles  string `help:"Roles that this process runs: all, or some of api, consumer, dispatcher, retry, archiver." default:"all" group:"General"`
 	Drain  string `help:"How long a stop waits for what is in flight." default:"30s" group:"General"`
 
+	DrainDelay string `help:"How long a stop goes on taking requests and work after /readyz says no, so that a balancer has noticed." default:"0s" group:"General"`
+
 	LogLevel  string `help:"Least level that is logged: debug, info, warn or error." default:"info" group:"General"`
 	LogFormat string `help:"Format of the log on standard error: text or json." default:"text" group:"General"`
 

@@ -4,20 +4,14 @@ import (
 	"time"
 
 	"github.com/postrider/postrider"
-)
-
-// Widths of the buckets whose deliveries share packs: fine near the due time, coarse far from it, as the retry manager's.
-const (
-	fineWidth   = time.Second
-	coarseWidth = time.Minute
+	"github.com/postrider/postrider/internal/slot"
 )
 
 // bucket is what goes into one item together: deliveries of one target that are due at about the same time.
 type bucket struct {
 	lane   postrider.Lane
 	target int64
-	coarse bool
-	slot   int64 // second or minute
+	slot   slot.Slot
 }
 
 // packer makes items of what follows, one a bucket, or more where a pack would be too large.
@@ -43,13 +37,8 @@ func (d *Dispatcher) newPacker(tenant string) *packer {
 // bucketOf tells where a delivery belongs.
 func (k *packer) bucketOf(f *follow) bucket {
 	b := bucket{lane: f.lane, target: f.delivery.TargetID}
-	if f.delivery.Due.IsZero() {
-		return b
-	}
-	if b.coarse = f.delivery.Due.Sub(k.now) > postrider.MaxDelay; b.coarse {
-		b.slot = f.delivery.Due.Unix() / int64(coarseWidth/time.Second)
-	} else {
-		b.slot = f.delivery.Due.Add(fineWidth - 1).Unix()
+	if !f.delivery.Due.IsZero() {
+		b.slot = slot.Of(f.delivery.Due, k.now)
 	}
 	return b
 }
@@ -75,25 +64,8 @@ func (k *packer) add(f follow) {
 func (k *packer) packed() []postrider.Item {
 	for i := range k.items {
 		if item := &k.items[i]; item.Lane == postrider.LaneRetry {
-			item.Delay = min(max(wait(item.Pack.Deliveries, k.now), 0), k.longest)
+			item.Delay = slot.Delay(item.Pack.Deliveries, k.now, k.longest)
 		}
 	}
 	return k.items
-}
-
-// wait is how long deliveries are put away for: until the last is due, if all are within a second; else until shortly before
-// the first is, when the retry manager sorts them anew.
-func wait(deliveries []postrider.Delivery, now time.Time) time.Duration {
-	first, last := deliveries[0].Due, deliveries[0].Due
-	for i := range deliveries {
-		if due := deliveries[i].Due; due.Before(first) {
-			first = due
-		} else if due.After(last) {
-			last = due
-		}
-	}
-	if last.Sub(first) > fineWidth {
-		return first.Add(-coarseWidth).Sub(now)
-	}
-	return last.Sub(now)
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/slot"
 )
 
 // move is one step: the first lease is settled with what follows, then the others, whose deliveries are in it too.
@@ -16,7 +17,7 @@ type move struct {
 type key struct {
 	tenant string
 	target int64
-	slot   slot
+	slot   slot.Slot
 }
 
 // load is a leased pack whose deliveries all have one key.
@@ -88,7 +89,7 @@ func (p *plan) rectify(pack *postrider.Pack) *postrider.Pack {
 }
 
 func (p *plan) keyOf(tenant string, d *postrider.Delivery) key {
-	return key{tenant: tenant, target: d.TargetID, slot: slotOf(d.Due, p.now)}
+	return key{tenant: tenant, target: d.TargetID, slot: slot.Of(d.Due, p.now)}
 }
 
 // key is that of all deliveries of a pack; false if they differ.
@@ -132,10 +133,10 @@ func (p *plan) apart(pack *postrider.Pack, singles bool) []postrider.Item {
 
 // item puts a pack into the lane where it belongs. All of it is due, or none.
 func (p *plan) item(pack *postrider.Pack) postrider.Item {
-	if slotOf(pack.Deliveries[0].Due, p.now) == 0 {
+	if slot.Of(pack.Deliveries[0].Due, p.now) == 0 {
 		return postrider.Item{Lane: postrider.LaneBulk, Pack: pack}
 	}
-	return postrider.Item{Lane: postrider.LaneRetry, Pack: pack, Delay: delay(pack.Deliveries, p.now, p.longest)}
+	return postrider.Item{Lane: postrider.LaneRetry, Pack: pack, Delay: slot.Delay(pack.Deliveries, p.now, p.longest)}
 }
 
 // merge makes one move of loads of one key, or more if the queue does not take so large an item.

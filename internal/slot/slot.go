@@ -1,0 +1,74 @@
+// Package slot says which waiting deliveries share an item of the queue, and when they come back. Dispatchers, which put them,
+// and retry managers, which put them back, go by the same rules, so that packs of one target and time meet and are merged.
+package slot
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"time"
+
+	"github.com/postrider/postrider"
+)
+
+// Widths of the slots: fine near the due time, coarse far from it.
+const (
+	FineWidth   = time.Second
+	CoarseWidth = time.Minute
+	FineWithin  = postrider.MaxDelay
+)
+
+// Slot is when a delivery is due: 0 is now, a positive number the second at whose end it is due, a negative one the minute, if
+// that is more than 15 minutes away. Deliveries of one target share an item if their slots are equal.
+type Slot int64
+
+// Of returns the slot of a due time.
+func Of(due, now time.Time) Slot {
+	switch wait := due.Sub(now); {
+	case wait <= 0:
+		return 0
+	case wait <= FineWithin:
+		return Slot(due.Add(FineWidth-1).Unix()) + 1
+	default:
+		return -Slot(due.Unix()/int64(CoarseWidth/time.Second)) - 1
+	}
+}
+
+// Delay is how long deliveries of one slot, at least one, are put away for, at most longest: until the last of them is due, if
+// they are due within one second; else until a minute before the first is, when they go apart.
+//
+// What would be longer than longest is made shorter, at most by half, so that whatever has one target and minute comes back at
+// the same second, whenever it was put: there it meets and is merged, and from then on goes round together.
+func Delay(deliveries []postrider.Delivery, now time.Time, longest time.Duration) time.Duration {
+	first, last := deliveries[0].Due, deliveries[0].Due
+	for i := range deliveries {
+		if due := deliveries[i].Due; due.Before(first) {
+			first = due
+		} else if due.After(last) {
+			last = due
+		}
+	}
+	wait := last.Sub(now)
+	if last.Sub(first) > FineWidth {
+		wait = first.Add(-CoarseWidth).Sub(now)
+	}
+	if wait <= longest {
+		return max(wait, 0)
+	}
+	return meeting(deliveries[0].TargetID, first, now, longest)
+}
+
+// meeting is the time until the last second within longest in which a target's deliveries of a minute meet.
+func meeting(target int64, due, now time.Time, longest time.Duration) time.Duration {
+	period := int64(longest / (2 * time.Second))
+	if period < 1 {
+		return longest
+	}
+	var key [16]byte
+	binary.LittleEndian.PutUint64(key[:], uint64(target))
+	binary.LittleEndian.PutUint64(key[8:], uint64(due.Unix()/int64(CoarseWidth/time.Second)))
+	h := fnv.New64a()
+	_, _ = h.Write(key[:]) // a hash never fails to write
+	phase := int64(h.Sum64() % uint64(period))
+	latest := now.Add(longest).Unix()
+	return time.Unix(latest-((latest-phase)%period+period)%period, 0).Sub(now)
+}

@@ -1,0 +1,83 @@
+package slot_test
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/slot"
+)
+
+func deliveries(target int64, due ...time.Time) (all []postrider.Delivery) {
+	for _, at := range due {
+		all = append(all, postrider.Delivery{TargetID: target, Due: at})
+	}
+	return all
+}
+
+func TestOf(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 500_000_000, time.UTC)
+	if slot.Of(now, now) != 0 || slot.Of(now.Add(-time.Hour), now) != 0 {
+		t.Error("what is due has another slot than now")
+	}
+	second := now.Truncate(time.Second).Add(time.Minute)
+	if slot.Of(second.Add(time.Millisecond), now) != slot.Of(second.Add(time.Second), now) || slot.Of(second, now) == slot.Of(second.Add(time.Millisecond), now) {
+		t.Error("seconds near the due time are not slots")
+	}
+	minute := now.Truncate(time.Minute).Add(time.Hour)
+	if slot.Of(minute, now) != slot.Of(minute.Add(59*time.Second), now) || slot.Of(minute, now) == slot.Of(minute.Add(time.Minute), now) {
+		t.Error("minutes far from the due time are not slots")
+	}
+}
+
+func TestDelay(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 500_000_000, time.UTC)
+	const longest = postrider.MaxDelay
+	if got := slot.Delay(deliveries(1, now.Add(10*time.Second), now.Add(10*time.Second+300*time.Millisecond)), now, longest); got != 10*time.Second+300*time.Millisecond {
+		t.Errorf("within a second: %v", got)
+	}
+	if got := slot.Delay(deliveries(1, now.Add(10*time.Minute), now.Add(10*time.Minute+30*time.Second)), now, longest); got != 9*time.Minute {
+		t.Errorf("over a minute: %v", got)
+	}
+	if got := slot.Delay(deliveries(1, now.Add(-time.Hour)), now, longest); got != 0 {
+		t.Errorf("overdue: %v", got)
+	}
+	if got := slot.Delay(deliveries(1, now.Add(time.Hour)), now, 7*24*time.Hour); got != time.Hour {
+		t.Errorf("a queue that delays for long: %v", got)
+	}
+}
+
+// What has one target and minute meets at one second, wherever in a window of half the longest delay it was put, and what has
+// another does not come all at once.
+func TestMeeting(t *testing.T) {
+	t.Parallel()
+	begin := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
+	due := begin.Add(4 * time.Hour)
+	random := rand.New(rand.NewPCG(1, 2))
+	at := map[int64]map[time.Time]int{}
+	seconds := map[time.Time]int{}
+	for range 3000 {
+		target := random.Int64N(100)
+		now := begin.Add(time.Duration(random.Int64N(int64(7 * time.Minute))))
+		got := slot.Delay(deliveries(target, due.Add(time.Duration(random.Int64N(int64(time.Minute))))), now, postrider.MaxDelay)
+		if got <= postrider.MaxDelay/2-time.Second || got > postrider.MaxDelay {
+			t.Fatalf("a delay of %v", got)
+		}
+		if at[target] == nil {
+			at[target] = map[time.Time]int{}
+		}
+		at[target][now.Add(got)]++
+		seconds[now.Add(got)]++
+	}
+	for target, times := range at {
+		if len(times) > 2 {
+			t.Errorf("target %d comes back at %d times", target, len(times))
+		}
+	}
+	if len(seconds) < 80 {
+		t.Errorf("100 targets come back at %d times", len(seconds))
+	}
+}

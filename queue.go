@@ -93,6 +93,7 @@ type QueueLimits struct {
 	MaxDelay time.Duration // at least MaxDelay
 	Lease    time.Duration // how long a lease lasts
 	MaxBytes int           // of an item, once encoded
+	Gather   time.Duration // how long what waits anyway does well to wait for more that shares its item, since each item costs; 0: not at all
 }
 
 // Lease is an item that is this taker's until it expires.

@@ -162,3 +162,35 @@ func TestWhatStopsGaveBackIsNotSuspect(t *testing.T) {
 		}
 	})
 }
+
+// TestRetriesShareItems: where items cost, what fails at about one time waits in few of them, whatever packs it came in.
+func TestRetriesShareItems(t *testing.T) {
+	t.Parallel()
+	simulated(t, func(w *world) {
+		t := w.t
+		w.queue.gather = 100 * time.Millisecond
+		w.answer(func(*http.Request) (*http.Response, error) { return reply(500), nil })
+		w.options.Random = nil // so that the retries are spread
+		w.subscribe("t", 1, func(t *postrider.Target) { t.MaxInFlight = 500 })
+		w.subscribe("t", 2, func(t *postrider.Target) { t.MaxInFlight = 500 })
+		for range 30 {
+			pack := &postrider.Pack{Tenant: "t"}
+			for range 5 {
+				e := event("t", "{}")
+				e.Payload = postrider.Payload{Size: 1, Key: "key"}
+				pack.Deliveries = append(pack.Deliveries, deliveryOf(e, 1), deliveryOf(e, 2))
+			}
+			w.put(pack)
+		}
+		w.stored["key"] = []byte("x")
+		stop := w.run()
+		pass(4 * time.Second)
+		if n, of := len(w.queue.in(postrider.LaneRetry)), len(w.queue.deliveries(postrider.LaneRetry)); of != 300 || n > 15 {
+			t.Errorf("%d deliveries wait in %d items", of, n)
+		}
+		if n := len(w.queue.in(postrider.LaneFirst)); n > 0 {
+			t.Errorf("%d packs are not settled", n)
+		}
+		stop()
+	})
+}

@@ -138,7 +138,7 @@ func (r *recorder) finish(ctx context.Context, batch []entry) {
 			ended = append(ended, batch[i].parcel)
 		}
 	}
-	r.d.settle(ctx, ended)
+	r.d.settleRecorded(ctx, ended)
 }
 
 // durable tries the outcome log and the queue by turns until one has the outcomes; false if ctx ended.

@@ -21,7 +21,7 @@ import (
 
 // Defaults of a Manager.
 const (
-	DefaultCredit = 4096
+	DefaultCredit = 16_384
 	DefaultDrain  = 30 * time.Second
 )
 
@@ -132,19 +132,34 @@ func (m *Manager) move(ctx context.Context) {
 	var flights sync.WaitGroup
 	defer flights.Wait()
 	for leases := range m.taken {
-		for more := true; more && size(leases) < m.Credit; {
-			select {
-			case next, ok := <-m.taken:
-				leases, more = append(leases, next...), ok
-			default:
-				more = false
-			}
-		}
+		leases = m.gather(leases)
 		flights.Go(func() {
 			defer m.room.release(size(leases))
 			m.fly(ctx, newPlan(m.Queue, m.Clock()).make(leases))
 		})
 	}
+}
+
+// gather adds what was taken meanwhile, and, where items cost, what is taken within a moment, so that more of it merges.
+func (m *Manager) gather(leases []*postrider.Lease) []*postrider.Lease {
+	timer := time.NewTimer(m.Queue.Limits().Gather)
+	defer timer.Stop()
+	for held := size(leases); held < m.Credit; {
+		var next []*postrider.Lease
+		select {
+		case next = <-m.taken:
+		default:
+			select {
+			case next = <-m.taken:
+			case <-timer.C:
+			}
+		}
+		if next == nil { // the moment is over, or the takers have ended
+			break
+		}
+		leases, held = append(leases, next...), held+size(next)
+	}
+	return leases
 }
 
 // size is how many deliveries are in leases; an item without any counts as one.

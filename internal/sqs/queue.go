@@ -26,6 +26,9 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
+// gather is how long retries are gathered: each item costs a part of three requests at least.
+const gather = 100 * time.Millisecond
+
 // closing is how long Close waits for what is being put or removed.
 const closing = 5 * time.Second
 
@@ -76,7 +79,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		return nil, err
 	}
 	q := &Queue{at: at, client: client, timeout: o.Timeout, clock: o.Clock, log: o.Logger, metrics: newMetrics(o.Registerer),
-		limits: postrider.QueueLimits{MaxDelay: postrider.MaxDelay, Lease: o.Lease, MaxBytes: defaultMaxBytes}}
+		limits: postrider.QueueLimits{MaxDelay: postrider.MaxDelay, Lease: o.Lease, MaxBytes: defaultMaxBytes, Gather: gather}}
 	if q.timeout == 0 {
 		q.timeout = 20 * time.Second
 	}

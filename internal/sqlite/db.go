@@ -54,7 +54,8 @@ type DB struct {
 }
 
 // Open opens the file, or makes it. It fails with CodeConflict if another process has it open or if it was written by a
-// later version, and with CodeUnavailable if the disk does not let it.
+// later version, with CodeForbidden if the folder may not be written, with CodeInternal if the file is damaged, and with
+// CodeUnavailable if it is worth trying again, since the disk is full or fails.
 func Open(ctx context.Context, o Options) (*DB, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -66,7 +67,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		o.QueueLease = time.Minute
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, postrider.Errorf(postrider.CodeUnavailable, "the data folder can't be made: %w", err)
+		return nil, folderError("made", err)
 	}
 	unlock, err := lockDir(o.Dir)
 	if err != nil {
@@ -75,7 +76,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	db := &DB{options: o, clock: o.Clock, log: o.Logger, unlock: unlock}
 	if err := db.open(ctx); err != nil {
 		_ = db.Close()
-		return nil, err
+		return nil, unopened(err)
 	}
 	return db, nil
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 
@@ -24,6 +26,26 @@ func fault(doing string, err error) error {
 	}
 	return &postrider.Error{Code: postrider.CodeUnavailable, Message: "the data file can't be used: " + reason(err), RetryAfter: time.Second,
 		Err: fmt.Errorf("%s: %w", doing, err)}
+}
+
+// folderError tells what forbids a folder from what may pass.
+func folderError(done string, err error) error {
+	code := postrider.CodeUnavailable
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOTDIR) {
+		code = postrider.CodeForbidden
+	}
+	return postrider.Errorf(code, "the data folder can't be %s: %w", done, err)
+}
+
+// unopened makes an error of opening one that is not worth trying again, where it is not.
+func unopened(err error) error {
+	switch {
+	case damaged(err):
+		return postrider.Errorf(postrider.CodeInternal, "the data file is damaged: see what postrider check says, and restore a copy: %w", err)
+	case primary(err) == lib.SQLITE_READONLY, primary(err) == lib.SQLITE_PERM:
+		return postrider.Errorf(postrider.CodeForbidden, "the data file can't be written: %w", err)
+	}
+	return err
 }
 
 // reason is what an operator can do something about.

@@ -14,7 +14,7 @@ import (
 func lockDir(dir string) (func(), error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, postrider.Errorf(postrider.CodeUnavailable, "the data folder can't be written: %w", err)
+		return nil, folderError("written", err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()

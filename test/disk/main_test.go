@@ -138,3 +138,11 @@ func missing(messages []harness.Message, ids []string) int {
 	}
 	return n
 }
+
+// unless makes a check for harness.Await.
+func unless(done bool, what string) string {
+	if done {
+		return ""
+	}
+	return "it does not come about that " + what
+}

@@ -184,6 +184,15 @@ func (s *Server) Memory() (rss, peak int64) {
 	return rss, peak
 }
 
+// State is the state of the process as /proc tells it, such as 'S' or 'T'; 0 on systems that have no /proc.
+func (s *Server) State() byte {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	if _, after, ok := strings.Cut(string(stat), ") "); err == nil && ok && after != "" {
+		return after[0]
+	}
+	return 0
+}
+
 // Exited is closed when the process has ended.
 func (s *Server) Exited() <-chan struct{} { return s.exited }
 

@@ -97,7 +97,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	env := map[string]string{"POSTRIDER_TIMEOUT": "soon", "POSTRIDER_SECRET_KEY": "c2VjcmV0"}
 	_, err := parse(t, env, "--config", path, "--listen", "8400", "--roles", "api,cook", "--admin-key", "tiny",
 		"--retry-window", "8d", "--events", "ftp://x", "--allow-targets", "10.0.0.1/8", "--log-level", "loud",
-		"--database", "postgres://u:hunter2@db/x", "--egress-proxy", "socks://u:hunter2@p", "--ca-file", "/nowhere", "--max-in-flight", "0")
+		"--database", "mysql://u:hunter2@db/x?sslpassword=hunter2&password=hunter2", "--egress-proxy", "socks://u:hunter2@p", "--ca-file", "/nowhere", "--max-in-flight", "0")
 	var faults *config.Error
 	if !errors.As(err, &faults) {
 		t.Fatalf("got %v", err)
@@ -123,6 +123,20 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	}
 }
 
+// A shared database wants both keys, and says so of both at once.
+func TestSharedDatabaseWantsKeys(t *testing.T) {
+	t.Parallel()
+	const at = "--database=postgres://u@a:5432,b:5433/x?sslmode=verify-full"
+	_, err := parse(t, nil, at)
+	if err == nil || !strings.Contains(err.Error(), "admin-key: is required") || !strings.Contains(err.Error(), "secret-key: is required") {
+		t.Errorf("got %v", err)
+	}
+	c, err := parse(t, nil, at, "--admin-key=0123456789abcdef", "--secret-key=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+	if err != nil || c.Database.Scheme != "postgres" {
+		t.Errorf("got %+v, %v", c, err)
+	}
+}
+
 func TestFaultsBetweenSettings(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ want, args string }{
@@ -134,6 +148,7 @@ func TestFaultsBetweenSettings(t *testing.T) {
 		{"--base-path", "--base-path=hooks"},
 		{"--data", "--data="},
 		{"secret-key: is required", "--database=postgres://db/x"},
+		{"admin-key: is required", "--database=postgresql://db/x"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			t.Parallel()

@@ -17,13 +17,15 @@ type Engine struct {
 	URL    *url.URL // of several hosts, the first
 }
 
-// String is the URL without its password.
+// String is the URL without its password, which PostgreSQL takes as a parameter too.
 func (e Engine) String() string {
 	if e.URL == nil {
 		return ""
 	}
-	return e.URL.Redacted()
+	return passwordRE.ReplaceAllString(e.URL.Redacted(), "${1}xxxxx")
 }
+
+var passwordRE = regexp.MustCompile(`(?i)([?&][a-z]*password=)[^&]*`)
 
 // Seam is the name of one of the five seams.
 type Seam string
@@ -43,7 +45,7 @@ var schemes = map[Seam][]scheme{
 	SeamQueue:    {{SchemeSQLite, true}, {"sqs", true}},
 	SeamPayloads: {{SchemeSQLite, true}, {"s3", true}},
 	SeamOutcomes: {{SchemeSQLite, true}, {"kafka", true}, {"kafka+tls", true}},
-	SeamDatabase: {{SchemeSQLite, true}, {"postgres", false}},
+	SeamDatabase: {{SchemeSQLite, true}, {"postgres", true}, {"postgresql", true}},
 }
 
 type scheme struct {

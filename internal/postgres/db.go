@@ -1,0 +1,154 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/postrider/postrider"
+)
+
+// Options say which database, and how it is used.
+type Options struct {
+	URL        string // postgres:// or postgresql://, as pgx reads it; the password also from PGPASSWORD or the passfile
+	Instance   string // names this process in the change feed
+	Clock      postrider.Clock
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	Patience   time.Duration // how long Open waits for a server that is away; 0: it does not
+}
+
+// Database is a postrider.Database. It is safe for concurrent use.
+type Database struct {
+	options Options
+	clock   postrider.Clock
+	log     *slog.Logger
+	pool    *pgxpool.Pool
+	channel string // of notifications
+	metrics *metrics
+	watch   *watch
+	days    days
+
+	background context.Context //nolint:containedctx // of what runs by itself; stop ends it
+	stop       context.CancelFunc
+	work       sync.WaitGroup
+	once       sync.Once
+}
+
+var _ postrider.Database = (*Database)(nil)
+
+// Open connects, and brings the schema up to this version; many processes may do so at once. A server that is away is waited
+// for as long as Patience says, then it is a CodeUnavailable. A fault in the URL, a refused login, a missing right and a
+// schema of a later version are told at once.
+func Open(ctx context.Context, o Options) (*Database, error) {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	config, err := parseURL(o.URL, o.Instance)
+	if err != nil {
+		return nil, err
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	d := &Database{options: o, clock: o.Clock, log: o.Logger, background: background, stop: stop}
+	if d.pool, err = pgxpool.NewWithConfig(background, config); err != nil {
+		stop()
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	if err := d.prepare(ctx); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	d.metrics = newMetrics(o.Registerer, d.pool)
+	d.watch = newWatch(d)
+	d.work.Go(func() { d.keepDays(background) })
+	return d, nil
+}
+
+// prepare waits for the server and brings the schema up to date.
+func (d *Database) prepare(ctx context.Context) error {
+	schema, err := d.reach(ctx)
+	if err != nil {
+		return err
+	}
+	h := fnv.New64a()
+	h.Write([]byte(schema))
+	d.channel = fmt.Sprintf("postrider_%016x", h.Sum64())
+	if err := d.migrate(ctx); err != nil {
+		return err
+	}
+	return d.openDays(ctx)
+}
+
+const firstPause, longPause = 100 * time.Millisecond, 2 * time.Second
+
+// reach waits until the server answers, and returns the schema that the tables are in, which it makes if it is missing.
+func (d *Database) reach(ctx context.Context) (schema string, err error) {
+	deadline := time.Now().Add(d.options.Patience)
+	for pause := firstPause; ; pause = min(2*pause, longPause) {
+		schema, err = d.schema(ctx)
+		if postrider.CodeOf(err) != postrider.CodeUnavailable || !time.Now().Add(pause).Before(deadline) {
+			return schema, err
+		}
+		if pause == firstPause {
+			d.log.Warn("the database is away; waiting for it", "patience", d.options.Patience, "error", err)
+		}
+		if !sleep(ctx, pause) {
+			return "", context.Cause(ctx)
+		}
+	}
+}
+
+func (d *Database) schema(ctx context.Context) (string, error) {
+	call, cancel := bounded(ctx, callTime)
+	defer cancel()
+	var schema *string
+	err := d.pool.QueryRow(call, "SELECT current_schema()").Scan(&schema)
+	if err != nil {
+		return "", fault(call, "connect", err)
+	}
+	if schema != nil {
+		return *schema, nil
+	}
+	name := firstOf(d.pool.Config().ConnConfig.RuntimeParams["search_path"])
+	_, err = d.pool.Exec(call, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{name}.Sanitize())
+	if code := stateOf(err); code == "23505" || code == "42P06" { // another process made it just now
+		err = nil
+	}
+	return name, fault(call, "make the schema "+name, err)
+}
+
+// Close ends the database; calls that run are cut off.
+func (d *Database) Close() error {
+	d.once.Do(func() {
+		d.stop()
+		d.work.Wait()
+		d.pool.Close()
+		d.metrics.unregister()
+	})
+	return nil
+}
+
+// sleep waits, or until ctx ends; it reports whether the time is over.
+func sleep(ctx context.Context, pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// now is the time as the tables keep it.
+func (d *Database) now() time.Time { return d.clock().UTC().Truncate(time.Millisecond) }

@@ -18,22 +18,25 @@ func (d *Database) Archive(ctx context.Context, b *postrider.OutcomeBatch) error
 	ctx, cancel := bounded(ctx, archiveTime)
 	defer cancel()
 	s := stage(b.Outcomes)
+	copying := len(s.rows) >= copyFrom
 	var err error
 	for range changeTries {
-		err = pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error { return d.store(ctx, tx, b, s) })
-		if state := stateOf(err); state != "40001" && state != "40P01" {
+		err = pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error { return d.store(ctx, tx, b, s, copying) })
+		state := stateOf(err)
+		if state != "40001" && state != "40P01" && state != "23505" {
 			break
 		}
+		copying = false // another archiver is at the same
 	}
 	return fault(ctx, "archive", err)
 }
 
-func (d *Database) store(ctx context.Context, tx pgx.Tx, b *postrider.OutcomeBatch, s *staged) error {
+func (d *Database) store(ctx context.Context, tx pgx.Tx, b *postrider.OutcomeBatch, s *staged, copying bool) error {
 	if len(s.rows) > 0 || len(s.heads) > 0 {
 		if _, err := tx.Exec(ctx, plansOfArchive); err != nil {
 			return err
 		}
-		if err := d.merge(ctx, tx, s); err != nil {
+		if err := d.write(ctx, tx, s, copying); err != nil {
 			return err
 		}
 	}
@@ -114,6 +117,7 @@ func distinct(heads []head) []head {
 	kept := heads[:0]
 	for i := range heads {
 		if n := len(kept); n > 0 && kept[n-1].key == heads[i].key && kept[n-1].accepted.Equal(heads[i].accepted) && kept[n-1].Position == heads[i].Position {
+			kept[n-1].fanned = kept[n-1].fanned || heads[i].fanned
 			continue
 		}
 		kept = append(kept, heads[i])

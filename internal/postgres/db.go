@@ -70,6 +70,9 @@ func Open(ctx context.Context, o Options) (*Database, error) {
 	}
 	d.metrics = newMetrics(o.Registerer, d.pool)
 	d.watch = newWatch(d)
+	if err := d.makeDays(ctx); err != nil {
+		d.log.Warn("partitions could not be made; deliveries go into the default partition meanwhile", "error", err)
+	}
 	d.work.Go(func() { d.keepDays(background) })
 	return d, nil
 }
@@ -83,10 +86,7 @@ func (d *Database) prepare(ctx context.Context) error {
 	h := fnv.New64a()
 	h.Write([]byte(schema))
 	d.channel = fmt.Sprintf("postrider_%016x", h.Sum64())
-	if err := d.migrate(ctx); err != nil {
-		return err
-	}
-	return d.openDays(ctx)
+	return d.migrate(ctx)
 }
 
 const firstPause, longPause = 100 * time.Millisecond, 2 * time.Second

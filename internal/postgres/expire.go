@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,12 +13,15 @@ import (
 // expireStep is how many rows of the default partition go in one transaction.
 const expireStep = 1000
 
-// Expire removes what is old; see postrider.Archive. Rows of the default partition go one by one.
+// Expire removes what is old; see postrider.Archive. Days that are over before the limit go whole, so something may stay for a day
+// longer; rows of the default partition go one by one. Of the days' deliveries the number is the server's estimate.
 func (d *Database) Expire(ctx context.Context, before time.Time) (int, error) {
 	defer d.metrics.time("expire")()
-	removed := 0
+	removed, err := d.dropDays(ctx, before)
+	if err != nil {
+		return removed, err
+	}
 	for n := expireStep; n == expireStep; removed += n {
-		var err error
 		if n, err = d.expireSome(ctx, before); err != nil {
 			return removed, err
 		}
@@ -56,4 +60,90 @@ func (d *Database) expireSome(ctx context.Context, before time.Time) (int, error
 		return err
 	})
 	return len(ids), fault(ctx, "expire deliveries", err)
+}
+
+// maxUnfinished is how many deliveries that are not final are kept of a day that goes. A day that has more is kept.
+const maxUnfinished = 10_000
+
+// dropDays drops the days that ended before a time, the oldest first.
+func (d *Database) dropDays(ctx context.Context, before time.Time) (int, error) {
+	ctx, cancel := bounded(ctx, archiveTime)
+	defer cancel()
+	list, err := d.refresh(ctx)
+	if err != nil {
+		return 0, err
+	}
+	removed := 0
+	for _, day := range list {
+		if day.next().After(before) {
+			break
+		}
+		n, err := d.dropDay(ctx, day)
+		removed += n
+		if err != nil {
+			return removed, err
+		}
+	}
+	if removed > 0 {
+		_, err = d.refresh(ctx)
+	}
+	return removed, err
+}
+
+// dropDay drops a day. Its deliveries that are not final, which a replay late in the retention leaves, move to the default
+// partition, with their attempts and events.
+func (d *Database) dropDay(ctx context.Context, day day) (int, error) {
+	deliveries := day.table("deliveries")
+	var unfinished int
+	const open = "state <> 'delivered' AND state IN ('pending', 'retrying')"
+	err := d.pool.QueryRow(ctx, "SELECT count(*) FROM (SELECT 1 FROM "+deliveries+" WHERE "+open+" LIMIT $1) AS some", maxUnfinished+1).Scan(&unfinished)
+	if stateOf(err) == "42P01" { // another process dropped it
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fault(ctx, "count what is unfinished", err)
+	}
+	if unfinished > maxUnfinished {
+		d.log.Warn("a day past its retention is kept, since too many of its deliveries are not final", "day", day.Format(time.DateOnly), "at_least", unfinished)
+		return 0, nil
+	}
+	var rows float64
+	err = d.alter(ctx, func(tx pgx.Tx) error {
+		if there, err := exists(ctx, tx, day); !there || err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, "SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = $1::text::regclass", deliveries).Scan(&rows); err != nil {
+			return err
+		}
+		for _, sql := range dropping(day, open) {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fault(ctx, "drop the partitions of "+day.Format(time.DateOnly), err)
+	}
+	d.metrics.days.WithLabelValues("dropped").Inc()
+	return max(int(rows)-unfinished, 0), nil
+}
+
+// dropping are the statements that drop a day but for what is open.
+func dropping(day day, open string) []string {
+	var list []string
+	for _, parent := range parents {
+		list = append(list, "ALTER TABLE "+parent+" DETACH PARTITION "+day.table(parent))
+	}
+	deliveries, attempts, events := day.table("deliveries"), day.table("attempts"), day.table("events")
+	ids := "(SELECT id FROM " + deliveries + " WHERE " + open + ")"
+	list = append(list,
+		"INSERT INTO events SELECT e.* FROM "+events+" e WHERE EXISTS (SELECT 1 FROM "+deliveries+" d WHERE d."+strings.ReplaceAll(open, "state IN", "d.state IN")+
+			" AND d.tenant = e.tenant AND d.event_id = e.id) ON CONFLICT DO NOTHING",
+		"INSERT INTO attempts SELECT * FROM "+attempts+" WHERE delivery IN "+ids+" ON CONFLICT DO NOTHING",
+		"INSERT INTO deliveries SELECT * FROM "+deliveries+" WHERE "+open+" ON CONFLICT DO NOTHING")
+	for _, parent := range parents {
+		list = append(list, "DROP TABLE "+day.table(parent))
+	}
+	return list
 }

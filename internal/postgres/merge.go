@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/postrider/postrider"
 )
 
 const (
@@ -46,7 +44,10 @@ var (
 	SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::bigint[], $5::boolean[], $6::text[], $7::text[], $8::text[], $9::text[])
 	ON CONFLICT (key, accepted_at, position) DO UPDATE SET fanned = true WHERE excluded.fanned AND NOT e.fanned`
 
-	knownDeliveries = `SELECT d.id FROM unnest($1::text[], $2::uuid[]) AS r (tenant, id) JOIN deliveries d ON d.tenant = r.tenant AND d.id = r.id`
+	knownDeliveries = `SELECT d.id FROM unnest($1::text[], $2::uuid[]) AS r (tenant, id) JOIN deliveries d ON d.tenant = r.tenant AND d.id = r.id
+	WHERE d.id >= $3 AND d.id <= $4`
+	knownHeads = `SELECT e.key, e.accepted_at, e.position FROM unnest($1::bigint[], $2::timestamptz[], $3::text[]) AS h (key, accepted_at, position)
+	JOIN events e ON e.key = h.key AND e.accepted_at = h.accepted_at AND e.position = h.position WHERE e.accepted_at >= $4 AND e.accepted_at <= $5`
 )
 
 // firstAttempt keeps the attempt that a row has; one that has none takes the new one.
@@ -61,56 +62,86 @@ func firstAttempt() string {
 	return b.String()
 }
 
-// merge stores what is staged.
-func (d *Database) merge(ctx context.Context, tx pgx.Tx, s *staged) error {
-	heads, err := d.withStubs(ctx, tx, s)
+// copyFrom is how many rows a batch must have for COPY to be worth its round trips.
+const copyFrom = 100
+
+// write stores what is staged. With copying, what the tables do not have yet goes in by COPY; if another archiver stores the same
+// at this moment, that fails with 23505, unique_violation.
+func (d *Database) write(ctx context.Context, tx pgx.Tx, s *staged, copying bool) error {
+	known, err := s.known(ctx, tx)
 	if err != nil {
 		return err
 	}
+	heads := s.withStubs(known)
+	old, oldHeads := s.rows, heads
+	if copying {
+		var fresh []row
+		var freshHeads []head
+		fresh, old = split(s.rows, func(r *row) bool { return !known.deliveries[r.Record.ID] })
+		freshHeads, oldHeads = split(heads, func(h *head) bool { return !known.heads[h.mark()] })
+		if err := d.copy(ctx, tx, fresh, freshHeads); err != nil {
+			return err
+		}
+	}
+	return d.merge(ctx, tx, old, oldHeads)
+}
+
+func split[T any](list []T, first func(*T) bool) (yes, no []T) {
+	for i := range list {
+		if first(&list[i]) {
+			yes = append(yes, list[i])
+		} else {
+			no = append(no, list[i])
+		}
+	}
+	return yes, no
+}
+
+// merge stores rows that the tables may have.
+func (d *Database) merge(ctx context.Context, tx pgx.Tx, rows []row, heads []head) error {
 	b := &pgx.Batch{}
 	if len(heads) > 0 {
 		b.Queue(mergeHeads, headArrays(heads)...)
 	}
-	if len(s.rows) > 0 {
-		b.Queue(mergeDeliveries, rowArrays(s.rows)...)
-		if arrays, n := attemptArrays(s.rows); n > 0 {
-			b.Queue(mergeAttempts, arrays...)
-		}
+	attempts, n := attemptArrays(rows)
+	if len(rows) > 0 {
+		b.Queue(mergeDeliveries, rowArrays(rows)...)
 	}
-	d.metrics.rows.WithLabelValues("deliveries", "merge").Add(float64(len(s.rows)))
+	if n > 0 {
+		b.Queue(mergeAttempts, attempts...)
+	}
+	if b.Len() == 0 {
+		return nil
+	}
+	d.metrics.archived("merge", len(rows), n, len(heads))
 	return tx.SendBatch(ctx, b).Close()
 }
 
-// withStubs adds the heads of events whose fan-out is not there yet, of deliveries that are new: a list by event finds them.
-func (d *Database) withStubs(ctx context.Context, tx pgx.Tx, s *staged) ([]head, error) {
-	var tenants []string
-	var ids []postrider.DeliveryID
-	for i := range s.rows {
-		if !s.rows[i].fanned {
-			tenants, ids = append(tenants, s.rows[i].Record.Tenant), append(ids, s.rows[i].Record.ID)
+// copy stores rows that the tables do not have.
+func (d *Database) copy(ctx context.Context, tx pgx.Tx, rows []row, heads []head) error {
+	beside := ownedBy(rows, 2) // the only attempt of a delivery goes into its row
+	for _, c := range []struct {
+		table, columns string
+		source         pgx.CopyFromSource
+		n              int
+	}{
+		{"events", headColumns, copySource(heads, (*head).values), len(heads)},
+		{"deliveries", deliveryColumns + ", " + attemptColumns, copySource(rows, (*row).values), len(rows)},
+		{"attempts", "delivery, " + attemptColumns, copySource(beside, (*owned).values), len(beside)},
+	} {
+		if c.n == 0 {
+			continue
+		}
+		if _, err := tx.CopyFrom(ctx, pgx.Identifier{c.table}, strings.Split(c.columns, ", "), c.source); err != nil {
+			return err
 		}
 	}
-	if len(ids) == 0 {
-		return s.heads, nil
-	}
-	known := make(map[postrider.DeliveryID]bool, len(ids))
-	rows, err := tx.Query(ctx, knownDeliveries, tenants, ids)
-	err = each(rows, err, func(row pgx.Row) error {
-		var id postrider.DeliveryID
-		err := row.Scan((*[16]byte)(&id))
-		known[id] = true
-		return err
-	})
-	heads := append([]head(nil), s.heads...)
-	for i := range s.rows {
-		if r := &s.rows[i]; !r.fanned && !known[r.Record.ID] {
-			heads = append(heads, headOf(r.Record.Tenant, &r.Record.Event, false))
-		}
-	}
-	if len(heads) > len(s.heads) {
-		heads = distinct(heads)
-	}
-	return heads, err
+	d.metrics.archived("copy", len(rows), len(beside), len(heads))
+	return nil
+}
+
+func copySource[T any](list []T, values func(*T) []any) pgx.CopyFromSource {
+	return pgx.CopyFromSlice(len(list), func(i int) ([]any, error) { return values(&list[i]), nil })
 }
 
 // eventKey is a hash of a tenant and an event's id.
@@ -126,6 +157,11 @@ func column[R, T any](rows []R, value func(*R) T) []T {
 		list[i] = value(&rows[i])
 	}
 	return list
+}
+
+// values are a head's columns.
+func (h *head) values() []any {
+	return []any{h.key, h.accepted, text(string(h.Position)), h.Size, h.fanned, h.tenant, text(h.ID), text(h.Type), text(h.ContentType)}
 }
 
 func headArrays(heads []head) []any {

@@ -64,3 +64,10 @@ func (m *metrics) time(kind string) func() {
 	begun := time.Now()
 	return func() { m.calls.WithLabelValues(kind).Observe(time.Since(begun).Seconds()) }
 }
+
+// archived counts rows that were written, before their commit.
+func (m *metrics) archived(way string, deliveries, attempts, events int) {
+	m.rows.WithLabelValues("deliveries", way).Add(float64(deliveries))
+	m.rows.WithLabelValues("attempts", way).Add(float64(attempts))
+	m.rows.WithLabelValues("events", way).Add(float64(events))
+}

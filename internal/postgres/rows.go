@@ -66,10 +66,17 @@ type owned struct {
 	attempt *postrider.Attempt
 }
 
-// ownedBy lists the attempts of rows.
-func ownedBy(rows []row) []owned {
+func (o *owned) values() []any {
+	return append([]any{[16]byte(o.record.ID)}, attemptValues(o.attempt)...)
+}
+
+// ownedBy lists the attempts of the rows that have at least so many.
+func ownedBy(rows []row, least int) []owned {
 	var list []owned
 	for i := range rows {
+		if len(rows[i].Attempts) < least {
+			continue
+		}
 		for j := range rows[i].Attempts {
 			list = append(list, owned{&rows[i].Record, &rows[i].Attempts[j]})
 		}
@@ -79,7 +86,7 @@ func ownedBy(rows []row) []owned {
 
 // attemptArrays are the attempts of rows as columns, and how many there are.
 func attemptArrays(rows []row) ([]any, int) {
-	list := ownedBy(rows)
+	list := ownedBy(rows, 1)
 	return []any{
 		column(list, func(o *owned) string { return o.record.Tenant }), column(list, func(o *owned) [16]byte { return o.record.ID }),
 		column(list, func(o *owned) int32 { return int32(o.attempt.Number) }), column(list, func(o *owned) time.Time { return startedAt(o.attempt) }),

@@ -33,9 +33,6 @@ func (d *Database) Archive(ctx context.Context, b *postrider.OutcomeBatch) error
 
 func (d *Database) store(ctx context.Context, tx pgx.Tx, b *postrider.OutcomeBatch, s *staged, copying bool) error {
 	if len(s.rows) > 0 || len(s.heads) > 0 {
-		if _, err := tx.Exec(ctx, plansOfArchive); err != nil {
-			return err
-		}
 		if err := d.write(ctx, tx, s, copying); err != nil {
 			return err
 		}
@@ -48,9 +45,6 @@ func (d *Database) store(ctx context.Context, tx pgx.Tx, b *postrider.OutcomeBat
 		b.Partition, string(b.End), when(b.Through))
 	return err
 }
-
-// plansOfArchive keeps the planner to index lookups, one a row: it may know nothing yet of the rows of a day.
-const plansOfArchive = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
 
 // staged is a batch as it is written: rows in the order of their keys, so that two archivers never wait for each other in a
 // ring, and neighbours in an index are written together.

@@ -28,10 +28,13 @@ func (d *Database) EventRecord(ctx context.Context, tenant, id string) (*postrid
 	return r, fault(ctx, "read an event", err)
 }
 
-// held is true for deliveries that are not final and whose target is on hold at a time, $1.
-const held = "(d.state IN ('pending', 'retrying') AND EXISTS (SELECT 1 FROM holds h WHERE h.target_id = d.target_id AND h.until > $1))"
+// held is true for deliveries that are not final and whose target is on hold at a time, @now.
+const held = "(d.state IN ('pending', 'retrying') AND EXISTS (SELECT 1 FROM holds h WHERE h.target_id = d.target_id AND h.until > @now))"
 
-const selectDeliveries = "SELECT " + deliveryColumns + ", " + held + " FROM deliveries d"
+const (
+	selectFrom       = "SELECT " + deliveryColumns + ", " + held + " FROM "
+	selectDeliveries = selectFrom + "deliveries d"
+)
 
 func scanDelivery(row pgx.Row) (postrider.DeliveryRecord, error) {
 	var r postrider.DeliveryRecord
@@ -60,7 +63,8 @@ func (d *Database) Delivery(ctx context.Context, tenant string, id postrider.Del
 	defer d.metrics.time("delivery")()
 	ctx, cancel := bounded(ctx, callTime)
 	defer cancel()
-	r, err := scanDelivery(d.pool.QueryRow(ctx, selectDeliveries+" WHERE tenant = $2 AND id = $3", d.clock(), tenant, [16]byte(id)))
+	r, err := scanDelivery(d.pool.QueryRow(ctx, selectDeliveries+" WHERE tenant = @tenant AND id = @id",
+		pgx.NamedArgs{"now": d.clock(), "tenant": tenant, "id": [16]byte(id)}))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, postrider.Errorf(postrider.CodeNotFound, "there is no such delivery")
 	}

@@ -112,7 +112,7 @@ func (d *Database) Load(ctx context.Context, yield func(*postrider.Change) error
 	defer timer.Stop()
 	l := &loader{ctx: ctx, yield: func(c *postrider.Change) error { timer.Reset(stall); return yield(c) }}
 	err = pgx.BeginTxFunc(ctx, d.pool, snapshot, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = 0"); err != nil {
+		if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on"); err != nil {
 			return err
 		}
 		if err := tx.QueryRow(ctx, "SELECT version FROM feed").Scan(&version); err != nil {

@@ -140,12 +140,13 @@ type Archive interface {
 
 	// EventRecord returns a tenant's newest event with an id, once its fan-out is stored, or CodeNotFound.
 	EventRecord(ctx context.Context, tenant, id string) (*EventRecord, error)
-	// Deliveries lists newest first, and returns the next page's After, or "".
+	// Deliveries lists newest first, and returns the next page's After, or "". So that its work is bounded, it may return
+	// fewer than asked for, or none, though there is a next page.
 	Deliveries(ctx context.Context, tenant string, q DeliveryQuery) ([]DeliveryRecord, string, error)
 	Delivery(ctx context.Context, tenant string, id DeliveryID) (*DeliveryRecord, error)
 	// Attempts returns a delivery's attempts by number, at most 1,000; of twins each.
 	Attempts(ctx context.Context, tenant string, id DeliveryID) ([]Attempt, error)
 	// Expire removes final deliveries accepted before a time, with their attempts and events, in steps that hold nothing
-	// up, and returns how many.
+	// up, and returns how many. An engine that removes whole days at once may keep them for up to a day longer, and estimate.
 	Expire(ctx context.Context, before time.Time) (int, error)
 }

@@ -33,7 +33,7 @@ func (d *Database) migrate(ctx context.Context) error {
 	ctx, cancel := bounded(ctx, migrateTime)
 	defer cancel()
 	db := stdlib.OpenDBFromPool(d.pool)
-	defer db.Close()
+	defer db.Close() //nolint:errcheck // the pool stays; there is nothing to lose
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err

@@ -21,14 +21,14 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // server is the URL of the PostgreSQL server that tests use, or the test is skipped.
-func server(t testing.TB) string {
-	t.Helper()
+func server(tb testing.TB) string {
+	tb.Helper()
 	at := os.Getenv("STACK_PG")
 	if at == "" {
 		if os.Getenv("POSTRIDER_STACK") == "required" {
-			t.Fatal("STACK_PG is not set, and POSTRIDER_STACK=required")
+			tb.Fatal("STACK_PG is not set, and POSTRIDER_STACK=required")
 		}
-		t.Skip("needs a PostgreSQL server: set STACK_PG to the URL of a superuser")
+		tb.Skip("needs a PostgreSQL server: set STACK_PG to the URL of a superuser")
 	}
 	return at
 }
@@ -36,11 +36,11 @@ func server(t testing.TB) string {
 var schemas atomic.Int64
 
 // newSchema is a URL with a schema of the test's own, which is dropped when the test ends.
-func newSchema(t testing.TB) string {
-	t.Helper()
-	at := server(t)
+func newSchema(tb testing.TB) string {
+	tb.Helper()
+	at := server(tb)
 	name := fmt.Sprintf("test_%d_%d_%d", os.Getpid(), time.Now().Unix(), schemas.Add(1))
-	t.Cleanup(func() { run(t, at, "DROP SCHEMA IF EXISTS "+name+" CASCADE") })
+	tb.Cleanup(func() { run(tb, at, "DROP SCHEMA IF EXISTS "+name+" CASCADE") })
 	return with(at, "search_path="+name)
 }
 
@@ -53,29 +53,29 @@ func with(at, parameters string) string {
 }
 
 // run runs statements on a connection of their own.
-func run(t testing.TB, at string, statements ...string) {
-	t.Helper()
+func run(tb testing.TB, at string, statements ...string) {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, at)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer conn.Close(ctx)
 	for _, s := range statements {
 		if _, err := conn.Exec(ctx, s); err != nil {
-			t.Fatalf("%s: %v", s, err)
+			tb.Fatalf("%s: %v", s, err)
 		}
 	}
 }
 
-func open(t testing.TB, at string) *postgres.Database {
-	t.Helper()
-	d, err := postgres.Open(t.Context(), postgres.Options{URL: with(at, "pool_max_conns=4"), Instance: databasetest.Instance, Logger: slog.New(slog.DiscardHandler)})
+func open(tb testing.TB, at string) *postgres.Database {
+	tb.Helper()
+	d, err := postgres.Open(tb.Context(), postgres.Options{URL: with(at, "pool_max_conns=4"), Instance: databasetest.Instance, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = d.Close() })
+	tb.Cleanup(func() { _ = d.Close() })
 	return d
 }
 

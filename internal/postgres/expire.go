@@ -28,8 +28,7 @@ func (d *Database) Expire(ctx context.Context, before time.Time) (int, error) {
 	}
 	for n := int64(expireStep); n == expireStep; {
 		call, cancel := bounded(ctx, archiveTime)
-		tag, err := d.pool.Exec(call, `DELETE FROM events_default WHERE ctid = ANY (ARRAY (SELECT ctid FROM events_default WHERE accepted_at < $1 LIMIT $2))`,
-			before, expireStep)
+		tag, err := d.pool.Exec(call, expireEvents, before, expireStep)
 		err = fault(call, "expire events", err)
 		cancel()
 		if err != nil {
@@ -38,6 +37,15 @@ func (d *Database) Expire(ctx context.Context, before time.Time) (int, error) {
 		n = tag.RowsAffected()
 	}
 	return removed, nil
+}
+
+// expireEvents removes some old events that have no delivery left. The least and the greatest id of a delivery of an event begin with
+// its time.
+var expireEvents = `DELETE FROM events_default WHERE ctid = ANY (ARRAY (SELECT e.ctid FROM events_default e WHERE e.accepted_at < $1
+	AND NOT EXISTS (SELECT 1 FROM deliveries_default d WHERE d.tenant = e.tenant AND d.event_id = e.id AND d.id >= ` + idOf("0") + ` AND d.id <= ` + idOf("f") + `) LIMIT $2))`
+
+func idOf(digit string) string {
+	return "(lpad(to_hex((extract(epoch FROM e.accepted_at) * 1000)::bigint), 12, '0') || repeat('" + digit + "', 20))::uuid"
 }
 
 // expireSome removes some old and final deliveries of the default partition, and returns how many. What another process locks
@@ -74,8 +82,11 @@ func (d *Database) dropDays(ctx context.Context, before time.Time) (int, error) 
 		return 0, err
 	}
 	removed := 0
-	for _, day := range list {
+	for i, day := range list {
 		if day.next().After(before) {
+			if i > 0 {
+				_, err = d.refresh(ctx)
+			}
 			break
 		}
 		n, err := d.dropDay(ctx, day)
@@ -83,9 +94,6 @@ func (d *Database) dropDays(ctx context.Context, before time.Time) (int, error) 
 		if err != nil {
 			return removed, err
 		}
-	}
-	if removed > 0 {
-		_, err = d.refresh(ctx)
 	}
 	return removed, err
 }
@@ -96,7 +104,7 @@ func (d *Database) dropDay(ctx context.Context, day day) (int, error) {
 	deliveries := day.table("deliveries")
 	var unfinished int
 	const open = "state <> 'delivered' AND state IN ('pending', 'retrying')"
-	err := d.pool.QueryRow(ctx, "SELECT count(*) FROM (SELECT 1 FROM "+deliveries+" WHERE "+open+" LIMIT $1) AS some", maxUnfinished+1).Scan(&unfinished)
+	err := d.pool.QueryRow(ctx, "SELECT count(*) FROM (SELECT 1 FROM "+deliveries+" WHERE "+open+" LIMIT $1) AS n", maxUnfinished+1).Scan(&unfinished)
 	if stateOf(err) == "42P01" { // another process dropped it
 		return 0, nil
 	}

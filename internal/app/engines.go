@@ -73,23 +73,20 @@ func (a *app) openEmbedded(ctx context.Context, e *engines) error {
 // lease is how long a queue item is a dispatcher's: time for two attempts, and some to spare.
 func (a *app) lease() time.Duration { return 2*a.Config.Timeout + 30*time.Second }
 
-// databasePatience is how long a start waits for a database that is away: a failover should not take longer.
-const databasePatience = 30 * time.Second
-
-func (a *app) openDatabase(ctx context.Context, registerer prometheus.Registerer, e *engines) error {
+func (a *app) openDatabase(ctx context.Context, r prometheus.Registerer, e *engines) error {
 	switch a.Config.Database.Scheme {
 	case config.SchemeSQLite:
 		e.database = e.embedded.Database()
 		return nil
 	case "postgres", "postgresql":
 		db, err := postgres.Open(ctx, postgres.Options{
-			URL: a.Config.Database.Raw, Instance: a.instance, Patience: databasePatience, Clock: a.Clock, Logger: a.Logger, Registerer: registerer,
+			URL: a.Config.Database.Raw, Instance: a.instance, Clock: a.Clock, Logger: a.Logger, Registerer: r,
 		})
 		if err != nil {
 			return fmt.Errorf("opening the database %s: %w", a.Config.Database, err)
 		}
 		e.database = db
-		e.closers = append(e.closers, db.Close)
+		e.closes(db.Close)
 		return nil
 	}
 	return notBuilt(config.SeamDatabase, a.Config.Database)

@@ -23,7 +23,6 @@ type Options struct {
 	Clock      postrider.Clock
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
-	Patience   time.Duration // how long Open waits for a server that is away; 0: it does not
 }
 
 // Database is a postrider.Database. It is safe for concurrent use.
@@ -45,9 +44,8 @@ type Database struct {
 
 var _ postrider.Database = (*Database)(nil)
 
-// Open connects, and brings the schema up to this version; many processes may do so at once. A server that is away is waited
-// for as long as Patience says, then it is a CodeUnavailable. A fault in the URL, a refused login, a missing right and a
-// schema of a later version are told at once.
+// Open connects, and brings the schema up to this version; many processes may do so at once. A server that is away is a
+// CodeUnavailable; a fault in the URL, a refused login, a missing right and a schema of a later version are other errors.
 func Open(ctx context.Context, o Options) (*Database, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -77,9 +75,9 @@ func Open(ctx context.Context, o Options) (*Database, error) {
 	return d, nil
 }
 
-// prepare waits for the server and brings the schema up to date.
+// prepare connects and brings the schema up to date.
 func (d *Database) prepare(ctx context.Context) error {
-	schema, err := d.reach(ctx)
+	schema, err := d.schema(ctx)
 	if err != nil {
 		return err
 	}
@@ -89,25 +87,7 @@ func (d *Database) prepare(ctx context.Context) error {
 	return d.migrate(ctx)
 }
 
-const firstPause, longPause = 100 * time.Millisecond, 2 * time.Second
-
-// reach waits until the server answers, and returns the schema that the tables are in, which it makes if it is missing.
-func (d *Database) reach(ctx context.Context) (schema string, err error) {
-	deadline := time.Now().Add(d.options.Patience)
-	for pause := firstPause; ; pause = min(2*pause, longPause) {
-		schema, err = d.schema(ctx)
-		if postrider.CodeOf(err) != postrider.CodeUnavailable || !time.Now().Add(pause).Before(deadline) {
-			return schema, err
-		}
-		if pause == firstPause {
-			d.log.Warn("the database is away; waiting for it", "patience", d.options.Patience, "error", err)
-		}
-		if !sleep(ctx, pause) {
-			return "", context.Cause(ctx)
-		}
-	}
-}
-
+// schema returns the schema that the tables are in, which it makes if it is missing.
 func (d *Database) schema(ctx context.Context) (string, error) {
 	call, cancel := bounded(ctx, callTime)
 	defer cancel()

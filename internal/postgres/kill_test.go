@@ -54,7 +54,7 @@ func batchOf(n int) (*postrider.OutcomeBatch, []postrider.DeliveryID) {
 func TestStackServerKilled(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	d, err := postgres.Open(t.Context(), postgres.Options{URL: s.url(), Instance: "one", Patience: time.Minute, Logger: slog.New(slog.DiscardHandler)})
+	d, err := postgres.Open(t.Context(), postgres.Options{URL: s.url(), Instance: "one", Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ var onAnyBroker = map[string]func(t *testing.T, url string){
 	"a topic is made anew under its reader":       topicMadeAnewUnderReader,
 	"a topic is made anew while nobody reads":     topicMadeAnewMeanwhile,
 	"a new group may begin at the latest":         startAtLatest,
+	"members come and go":                         membersComeAndGo,
 	"the dead-letter topic is gone":               deadLetterTopicGone,
 	"suite of events":                             suiteOfEvents,
 	"suite of outcomes":                           suiteOfOutcomes,

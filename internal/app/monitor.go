@@ -34,27 +34,43 @@ func newMonitor(a *app) *monitor {
 	return m
 }
 
-// run asks until ctx ends.
-func (m *monitor) run(ctx context.Context) error {
+// checkers are the engines that can be asked, by seam.
+func (m *monitor) checkers() map[string]postrider.Checker {
 	e := m.app.engines
-	var checks sync.WaitGroup
+	found := map[string]postrider.Checker{}
 	for seam, engine := range map[config.Seam]any{config.SeamEvents: e.events, config.SeamQueue: e.queue,
 		config.SeamPayloads: e.payloads, config.SeamOutcomes: e.outcomes, config.SeamDatabase: e.database} {
 		if checker, ok := engine.(postrider.Checker); ok {
-			checks.Go(func() { m.watch(ctx, string(seam), checker) })
+			found[string(seam)] = checker
 		}
+	}
+	return found
+}
+
+// expect has readiness wait for the first answer of each.
+func (m *monitor) expect() {
+	for seam := range m.checkers() {
+		m.app.health.set(seam, "not asked yet")
+	}
+}
+
+// run asks until ctx ends.
+func (m *monitor) run(ctx context.Context) error {
+	var checks sync.WaitGroup
+	for seam, checker := range m.checkers() {
+		checks.Go(func() { m.watch(ctx, seam, checker) })
 	}
 	<-ctx.Done()
 	checks.Wait()
 	return nil
 }
 
-// watch asks one engine. One failure alone is no outage: a request may be lost, and a process must not fall out of a
-// balancer for it.
+// watch asks one engine. Once it has answered, one failure alone is no outage: a request may be lost, and a process must not
+// fall out of a balancer for it.
 func (m *monitor) watch(ctx context.Context, seam string, checker postrider.Checker) {
 	up := m.up.WithLabelValues(seam)
 	up.Set(1)
-	strikes := 0
+	strikes := checkStrikes - 1
 	for pause := checkEvery; ; {
 		err := m.ask(ctx, checker)
 		switch {

@@ -46,7 +46,9 @@ func (a *app) start(ctx context.Context, front *front) (*process, error) {
 			p.recorders = append(p.recorders, started)
 		}
 	}
-	p.monitor = start(ctx, "monitor", p.failed, newMonitor(a).run)
+	monitor := newMonitor(a)
+	monitor.expect()
+	p.monitor = start(ctx, "monitor", p.failed, monitor.run)
 	if a.Config.Has(config.RoleAPI) {
 		p.gate = newGate(b.api().Handler())
 		front.open(p.gate)

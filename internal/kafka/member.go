@@ -88,6 +88,7 @@ func join(opts []kgo.Opt, o memberOptions) (*member, error) {
 	m := &member{memberOptions: o, out: make(chan *item), errs: make(chan error, 1), nudge: make(chan struct{}, 1),
 		room: make(chan struct{}, 1), parts: make(map[int32]*part)}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
+	made := make(chan struct{}) // the client calls back before NewClient has returned
 	client, err := kgo.NewClient(append(opts,
 		kgo.ConsumerGroup(o.group),
 		kgo.ConsumeTopics(o.topic),
@@ -96,7 +97,10 @@ func join(opts []kgo.Opt, o memberOptions) (*member, error) {
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), // read twice rather than skip
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
-		kgo.AdjustFetchOffsetsFn(m.adjust),
+		kgo.AdjustFetchOffsetsFn(func(ctx context.Context, topics map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+			<-made
+			return m.adjust(ctx, topics)
+		}),
 		kgo.OnPartitionsAssigned(m.assigned),
 		kgo.OnPartitionsRevoked(m.revoked),
 		kgo.OnPartitionsLost(m.lost),
@@ -111,6 +115,7 @@ func join(opts []kgo.Opt, o memberOptions) (*member, error) {
 		return nil, err
 	}
 	m.client, m.admin = client, newAdmin(client)
+	close(made)
 	m.work.Go(m.poll)
 	m.work.Go(m.commitLoop)
 	m.work.Go(m.measureLoop)

@@ -1,0 +1,154 @@
+package stack
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postrider/postrider/test/harness"
+)
+
+// drill is a system under load in which one fault follows the other, each in a round of its own.
+type drill struct {
+	*fleet
+	ledger    *ledger
+	app       *kgo.Client
+	receiver  *harness.Receiver
+	processes map[string]*harness.Server
+	rounds    []round
+}
+
+// flow is how many events must have come through before a fault, and again after it.
+const flow = 25
+
+// inFlight bounds the attempts of a dispatcher in a drill.
+const inFlight = 32
+
+func drillSettings() []string {
+	return []string{"--retry-base", "200ms", "--retry-max", "2s", "--timeout", "1s", "--max-in-flight", fmt.Sprint(inFlight), "--log-level", "warn"}
+}
+
+// newDrill readies targets of a fleet whose processes run, and an application.
+func newDrill(t *testing.T, f *fleet, processes map[string]*harness.Server) *drill {
+	t.Helper()
+	d := &drill{fleet: f, ledger: newLedger("/a", "/b"), app: application(t, direct().kafka, kgo.RecordDeliveryTimeout(harness.Patience)), processes: processes}
+	d.receiver = harness.NewReceiver(t, func(m *harness.Message, _ http.ResponseWriter) int {
+		status := http.StatusOK
+		if m.Attempt == 1 && sha256.Sum256([]byte(m.ID))[0] < 16 { // one in sixteen fails at first
+			status = http.StatusServiceUnavailable
+		}
+		d.ledger.arrived(m, status)
+		return status
+	})
+	for _, path := range d.ledger.paths {
+		f.api().Subscribe(t, f.api().Target(t, d.receiver.URL+path).ID, []string{loadType})
+	}
+	return d
+}
+
+// fault is what happens in a round.
+type fault struct {
+	name   string
+	twins  int  // at most
+	leases bool // what was in hand comes again when its lease ends: the next round does not wait for that
+	run    func()
+}
+
+// round is a fault under load, and how it went.
+type round struct {
+	fault
+	began, faulted, mended, flowing time.Time
+}
+
+// suffer runs the load, and in it a fault, which is over when its function returns.
+func (d *drill) suffer(t *testing.T, f fault) {
+	t.Helper()
+	n := len(d.rounds)
+	r := round{fault: f, began: time.Now()}
+	load := d.startLoad(t, d.ledger, d.app, n)
+	defer load.stop()
+	d.awaitFlow(t, f.name+": before the fault", n, r.began)
+	r.faulted = time.Now()
+	f.run()
+	r.mended = time.Now()
+	d.awaitFlow(t, f.name+": after the fault", n, r.mended)
+	r.flowing = time.Now()
+	load.stop()
+	d.rounds = append(d.rounds, r)
+	t.Logf("%s: flowed before after %v, lasted %v, flowed %v later", f.name, r.faulted.Sub(r.began).Round(time.Millisecond),
+		r.mended.Sub(r.faulted).Round(time.Millisecond), r.flowing.Sub(r.mended).Round(time.Millisecond))
+	if !f.leases {
+		d.awaitAll(t, f.name, n)
+	}
+}
+
+// report waits until all that was acknowledged has arrived, and holds each round against its bound of twins.
+func (d *drill) report(t *testing.T) {
+	t.Helper()
+	for n, r := range d.rounds {
+		d.awaitAll(t, r.name, n)
+	}
+	for n, r := range d.rounds {
+		s := d.ledger.tally(n)
+		t.Logf("%s: %d events accepted, %d without an answer, %d missing, %d twins (bound %d); latency p50 %v, p99 %v, max %v",
+			r.name, s.accepted, s.unsure, s.missing, s.twins, r.twins, s.quantile(0.5), s.quantile(0.99), s.quantile(1))
+		if s.twins > r.twins {
+			t.Errorf("%s: %d twins, over the bound of %d", r.name, s.twins, r.twins)
+		}
+	}
+}
+
+// awaitFlow waits until enough of what was acknowledged after a time has arrived.
+func (d *drill) awaitFlow(t *testing.T, what string, round int, after time.Time) {
+	t.Helper()
+	harness.Await(t, func() string {
+		if acked, whole := d.ledger.count(round, after); whole < flow {
+			return fmt.Sprintf("%s: of %d events acknowledged %d arrived everywhere", what, acked, whole)
+		}
+		return ""
+	})
+}
+
+// awaitAll waits until all that was acknowledged has arrived.
+func (d *drill) awaitAll(t *testing.T, what string, round int) {
+	t.Helper()
+	harness.Await(t, func() string {
+		if acked, whole := d.ledger.count(round, time.Time{}); whole < acked {
+			return fmt.Sprintf("%s: of %d events acknowledged %d arrived everywhere", what, acked, whole)
+		}
+		return ""
+	})
+}
+
+// finish holds the ledgers against each other, and against what the API shows.
+func (d *drill) finish(t *testing.T) {
+	t.Helper()
+	d.report(t)
+	d.ledger.check(t)
+	accepted := d.ledger.accepted()
+	list := d.api().AwaitDeliveries(t, "", func(list []harness.Delivery) bool {
+		n := 0
+		for _, one := range list {
+			if accepted[one.EventID] && one.State == "delivered" {
+				n++
+			}
+		}
+		return n >= len(accepted)*len(d.ledger.paths)
+	})
+	of := map[string]int{}
+	for _, one := range list {
+		of[one.EventID]++
+		if one.State != "delivered" {
+			t.Errorf("%s to %d ends %s (%s)", one.EventID, one.TargetID, one.State, one.Reason)
+		}
+	}
+	for id, n := range of {
+		if n != len(d.ledger.paths) {
+			t.Errorf("%s has %d deliveries to %d targets", id, n, len(d.ledger.paths))
+		}
+	}
+}

@@ -1,0 +1,166 @@
+package stack
+
+import (
+	"crypto/sha256"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/postrider/postrider/test/harness"
+)
+
+// ledger is what the producers sent, what of it was acknowledged, and what the receivers took.
+type ledger struct {
+	paths []string // of the targets: each is to get everything
+
+	mu      sync.Mutex
+	entries map[string]*entry
+	strange []string // faults of what arrived
+	open    int      // sent, and neither refused nor arrived everywhere
+}
+
+// entry is one event.
+type entry struct {
+	round  int
+	digest [32]byte
+	closed bool                   // not among those that are open
+	acked  time.Time              // zero: it was not, and may have been accepted all the same
+	taken  map[string][]time.Time // by path: when a message was answered with 2xx
+}
+
+func newLedger(paths ...string) *ledger { return &ledger{paths: paths, entries: map[string]*entry{}} }
+
+// will notes an event before it is sent.
+func (l *ledger) will(id string, round int, payload []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries[id] = &entry{round: round, digest: sha256.Sum256(payload), taken: map[string][]time.Time{}}
+	l.open++
+}
+
+// end notes whether it was acknowledged. If not it may arrive all the same.
+func (l *ledger) end(id string, acknowledged bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entries[id]
+	if !acknowledged {
+		l.close(e)
+		return
+	}
+	e.acked = time.Now()
+}
+
+func (l *ledger) close(e *entry) {
+	if !e.closed {
+		e.closed = true
+		l.open--
+	}
+}
+
+// full reports whether so much is under way that the load pauses.
+func (l *ledger) full() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open >= mostOpen
+}
+
+// arrived notes a message that is about to be answered.
+func (l *ledger) arrived(m *harness.Message, status int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch e := l.entries[m.ID]; {
+	case e == nil:
+		l.strange = append(l.strange, m.ID+" was never sent")
+	case e.digest != m.Digest:
+		l.strange = append(l.strange, m.ID+" arrived with other bytes")
+	case status < 300:
+		e.taken[m.Path] = append(e.taken[m.Path], time.Now())
+		if l.whole(e) {
+			l.close(e)
+		}
+	}
+}
+
+// whole reports whether an event arrived everywhere.
+func (l *ledger) whole(e *entry) bool { return len(e.taken) == len(l.paths) }
+
+// count counts the events of a round that were acknowledged after a time; and of these what arrived everywhere.
+func (l *ledger) count(round int, after time.Time) (acked, whole int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.entries {
+		if e.round == round && e.acked.After(after) {
+			acked++
+			if l.whole(e) {
+				whole++
+			}
+		}
+	}
+	return acked, whole
+}
+
+// accepted tells which events were acknowledged.
+func (l *ledger) accepted() map[string]bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ids := map[string]bool{}
+	for id, e := range l.entries {
+		if !e.acked.IsZero() {
+			ids[id] = true
+		}
+	}
+	return ids
+}
+
+// tally is what came of a round.
+type tally struct {
+	accepted, missing, unsure, twins int
+	latencies                        []time.Duration // from the acknowledgement to the first message at each target, sorted
+}
+
+func (l *ledger) tally(round int) tally {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var s tally
+	for _, e := range l.entries {
+		if e.round != round {
+			continue
+		}
+		for _, at := range e.taken {
+			s.twins += len(at) - 1
+			if !e.acked.IsZero() {
+				s.latencies = append(s.latencies, max(at[0].Sub(e.acked), 0))
+			}
+		}
+		switch {
+		case e.acked.IsZero():
+			s.unsure++
+		case l.whole(e):
+			s.accepted++
+		default:
+			s.accepted++
+			s.missing++
+		}
+	}
+	slices.Sort(s.latencies)
+	return s
+}
+
+// quantile of the latencies.
+func (s tally) quantile(q float64) time.Duration {
+	if len(s.latencies) == 0 {
+		return 0
+	}
+	return s.latencies[min(int(q*float64(len(s.latencies))), len(s.latencies)-1)].Round(time.Millisecond)
+}
+
+// check fails the test for each fault of what arrived.
+func (l *ledger) check(t *testing.T) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, fault := range l.strange {
+		t.Error(fault)
+	}
+}

@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"github.com/postrider/postrider"
@@ -96,4 +99,77 @@ func TestStackDatabase(t *testing.T) {
 
 func BenchmarkStackDatabase(b *testing.B) {
 	databasetest.Benchmark(b, func(b *testing.B) postrider.Database { b.Helper(); return open(b, newSchema(b)) })
+}
+
+// hostOf is the host and port of a URL.
+func hostOf(t *testing.T, at string) string {
+	t.Helper()
+	u, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Host
+}
+
+// Many processes that start at once make one schema.
+func TestStackManyOpen(t *testing.T) {
+	t.Parallel()
+	at := newSchema(t)
+	var work sync.WaitGroup
+	for range 6 {
+		work.Go(func() {
+			d, err := postgres.Open(t.Context(), postgres.Options{URL: with(at, "pool_max_conns=2"), Registerer: prometheus.NewRegistry()})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer d.Close()
+			if _, err := d.Version(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	work.Wait()
+}
+
+// A schema of a later version is refused.
+func TestStackLaterSchema(t *testing.T) {
+	t.Parallel()
+	at := newSchema(t)
+	_ = open(t, at).Close()
+	run(t, at, "INSERT INTO schema_versions (version_id, is_applied) VALUES (99, true)")
+	_, err := postgres.Open(t.Context(), postgres.Options{URL: at})
+	if postrider.CodeOf(err) != postrider.CodeConflict || !strings.Contains(err.Error(), "later version") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A login that may not change the schema does all but that.
+func TestStackLeastRights(t *testing.T) {
+	t.Parallel()
+	at := newSchema(t)
+	_ = open(t, at).Close()
+	schema := at[strings.LastIndex(at, "=")+1:]
+	role := schema + "_app"
+	run(t, at, "CREATE ROLE "+role+" LOGIN", "GRANT USAGE ON SCHEMA "+schema+" TO "+role,
+		"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "+schema+" TO "+role)
+	t.Cleanup(func() { run(t, server(t), "DROP OWNED BY "+role, "DROP ROLE "+role) })
+	u, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.User(role)
+	d := open(t, u.String())
+	target := &postrider.Target{Tenant: "acme", URL: "https://example.com"}
+	if err := d.CreateTarget(t.Context(), target); err != nil {
+		t.Error(err)
+	}
+	e := &postrider.Event{ID: "evt_1", Tenant: "acme", Type: "core.a", AcceptedAt: time.Now(), Position: "1"}
+	err = d.Archive(t.Context(), &postrider.OutcomeBatch{Outcomes: []postrider.Outcome{{Kind: postrider.OutcomeFanOut, At: time.Now(), Tenant: "acme", Event: e.Head(), Targets: []int64{target.ID}}}})
+	if err != nil {
+		t.Error(err)
+	}
+	if _, err := d.Delivery(t.Context(), "acme", postrider.NewDeliveryID(e, target.ID)); err != nil {
+		t.Error(err)
+	}
 }

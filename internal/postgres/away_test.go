@@ -114,14 +114,27 @@ func TestStackServerDeaf(t *testing.T) {
 	if err := d.CreateTarget(t.Context(), target); err != nil {
 		t.Fatal(err)
 	}
+	if err := d.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
 	p.deaf.Store(true)
 	var work sync.WaitGroup
 	for name, call := range map[string]func(context.Context) error{
-		"read":    func(ctx context.Context) error { _, err := d.Target(ctx, "acme", target.ID); return err },
-		"change":  func(ctx context.Context) error { return d.CreateFilter(ctx, &postrider.Filter{Tenant: "acme", Events: []string{"a"}}) },
+		"read": func(ctx context.Context) error { _, err := d.Target(ctx, "acme", target.ID); return err },
+		"change": func(ctx context.Context) error {
+			return d.CreateFilter(ctx, &postrider.Filter{Tenant: "acme", Events: []string{"a"}})
+		},
+		"check": func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			return d.Check(ctx)
+		},
 		"version": func(ctx context.Context) error { _, err := d.Version(ctx); return err },
 		"holds":   func(ctx context.Context) error { return d.PutHolds(ctx, "one", nil) },
-		"list":    func(ctx context.Context) error { _, _, err := d.Deliveries(ctx, "acme", postrider.DeliveryQuery{}); return err },
+		"list": func(ctx context.Context) error {
+			_, _, err := d.Deliveries(ctx, "acme", postrider.DeliveryQuery{})
+			return err
+		},
 	} {
 		work.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -185,7 +198,9 @@ func TestStackListenerDies(t *testing.T) {
 	hint("of the connection")
 	change := func() {
 		t.Helper()
-		eventually(t, "a change", func() error { return other.CreateFilter(t.Context(), &postrider.Filter{Tenant: "acme", Events: []string{"a"}}) })
+		eventually(t, "a change", func() error {
+			return other.CreateFilter(t.Context(), &postrider.Filter{Tenant: "acme", Events: []string{"a"}})
+		})
 	}
 	change()
 	hint("of a change by another process")

@@ -20,6 +20,9 @@ func TestMain(m *testing.M) {
 		os.Setenv("AWS_ACCESS_KEY_ID", "test")
 		os.Setenv("AWS_SECRET_ACCESS_KEY", "testtest")
 	}
+	if name := os.Getenv(childVariable); name != "" {
+		os.Exit(retryManager(name))
+	}
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"))
 }
 

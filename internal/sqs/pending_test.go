@@ -1,0 +1,251 @@
+package sqs_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/retry"
+	"github.com/postrider/postrider/internal/slot"
+	"github.com/postrider/postrider/internal/sqs"
+)
+
+// childVariable names the queue for which this binary runs as a retry manager, so that its memory can be told from the test's.
+const childVariable = "POSTRIDER_TEST_RETRY_MANAGER"
+
+// report is what a child tells for each line on its standard input.
+type report struct {
+	Requests map[string]int // to SQS, by operation
+	RSS      int            // KiB, at its highest
+}
+
+// retryManager is a process of a retry manager alone, until its standard input ends.
+func retryManager(name string) int {
+	registry := prometheus.NewRegistry()
+	q, err := sqs.Open(context.Background(), sqs.Options{URL: "sqs://" + name + "?region=us-east-1&endpoint=" + url.QueryEscape(os.Getenv("AWS_ENDPOINT_URL_SQS")),
+		Lease: pendingLease, Clock: time.Now, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), Registerer: registry})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- retry.New(retry.Options{Queue: q}).Run(ctx) }()
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		r := report{Requests: map[string]int{}}
+		families, _ := registry.Gather()
+		for _, f := range families {
+			if f.GetName() == "postrider_sqs_requests_total" {
+				for _, m := range f.GetMetric() {
+					r.Requests[m.GetLabel()[0].GetValue()] += int(m.GetCounter().GetValue())
+				}
+			}
+		}
+		r.RSS = status("VmHWM")
+		_ = json.NewEncoder(os.Stdout).Encode(r)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		return 1
+	}
+	_ = q.Close()
+	return 0
+}
+
+// status reads a line of Linux's account of this process; 0 elsewhere.
+func status(name string) int {
+	raw, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(raw)) {
+		if rest, ok := strings.CutPrefix(line, name+":"); ok {
+			n, _ := strconv.Atoi(strings.Fields(rest)[0])
+			return n
+		}
+	}
+	return 0
+}
+
+// child is a retry manager in a process of its own.
+type child struct {
+	t     *testing.T
+	in    io.WriteCloser
+	out   *bufio.Reader
+	cmd   *exec.Cmd
+	ended bool
+}
+
+func startChild(t *testing.T, name string) *child {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childVariable+"="+name)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c := &child{t: t, in: in, out: bufio.NewReader(out), cmd: cmd}
+	t.Cleanup(c.kill)
+	return c
+}
+
+func (c *child) report() (r report) {
+	c.t.Helper()
+	fmt.Fprintln(c.in)
+	line, err := c.out.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &r)
+	}
+	if err != nil {
+		c.t.Error(err)
+	}
+	return r
+}
+
+func (c *child) kill() {
+	if !c.ended {
+		c.ended = true
+		_ = c.cmd.Process.Kill()
+		_ = c.cmd.Wait()
+	}
+}
+
+// pendingLease is short, since the test waits for those of a manager that was killed.
+const pendingLease = 15 * time.Second
+
+// number is how many deliveries are to be pending: few, or as many as the environment says.
+func number(t *testing.T, few int) int {
+	t.Helper()
+	if s := os.Getenv("POSTRIDER_PENDING"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	return few
+}
+
+// TestStackPendingRetries puts many retries away, lets a retry manager of its own process hand them on, and tells what that
+// costs. Half of it a first manager does, which is killed. POSTRIDER_PENDING=100000 is the size that the figures in
+// docs/benchmarks.md are of.
+func TestStackPendingRetries(t *testing.T) {
+	t.Parallel()
+	endpoint(t)
+	n := number(t, 2000)
+	for name, c := range map[string]struct {
+		targets, pack int
+		over          time.Duration
+		inline        bool
+		watch         time.Duration // 0: until all were handed on
+	}{
+		"AtOnce": {targets: 1, pack: 10, inline: true},
+		"Spread": {targets: 100, pack: 4, over: time.Hour, watch: 30 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			queue := fmt.Sprintf("pr-%d", time.Now().UnixNano())
+			q := open(t, queue, pendingLease)
+			begin := time.Now().Add(time.Duration(n/1000)*300*time.Millisecond + 2*time.Second).Truncate(time.Second)
+			messages := putAway(t, q, n, c.targets, c.pack, c.over, c.inline, begin)
+			started := time.Now()
+			first := startChild(t, queue)
+			first.report()
+			seen := map[postrider.DeliveryID]int{}
+			late, last := time.Duration(0), time.Now()
+			end := time.Now().Add(5 * time.Minute)
+			if c.watch > 0 {
+				end = started.Add(c.watch)
+			}
+			manager := first
+			for (c.watch > 0 || len(seen) < n) && time.Now().Before(end) {
+				ctx, cancel := context.WithDeadline(t.Context(), end)
+				leases, err := q.Take(ctx, postrider.TakeRequest{Lane: postrider.LaneBulk, Credit: 1000})
+				cancel()
+				if err != nil {
+					break
+				}
+				for _, l := range leases {
+					for i := range l.Pack.Deliveries {
+						seen[l.Pack.Deliveries[i].ID]++
+						late = max(late, time.Since(l.Pack.Deliveries[i].Due))
+						if time.Now().Before(l.Pack.Deliveries[i].Due) {
+							t.Error("one was handed on before it was due")
+						}
+					}
+					if _, err := q.Settle(t.Context(), l); err != nil {
+						t.Error(err)
+					}
+				}
+				last = time.Now()
+				if manager == first && c.watch == 0 && len(seen) > n/2 && n <= 10_000 {
+					first.kill() // what it held comes again when its leases end
+					manager = startChild(t, queue)
+				}
+			}
+			took := time.Since(started)
+			r := manager.report()
+			requests := 0
+			for _, of := range r.Requests {
+				requests += of
+			}
+			t.Logf("%s: %d deliveries in %d messages; %d handed on, the last %v after the first was due, up to %v late; %v of the manager's requests, %.0f a minute; at most %d MiB resident",
+				name, n, messages, len(seen), last.Sub(begin).Round(time.Millisecond), late.Round(time.Millisecond), r.Requests, float64(requests)/took.Minutes(), r.RSS/1024)
+			if c.watch == 0 && len(seen) != n {
+				t.Errorf("%d of %d were handed on", len(seen), n)
+			}
+			if r.RSS > 100<<10 && !raceEnabled {
+				t.Errorf("%d MiB resident", r.RSS/1024)
+			}
+		})
+	}
+}
+
+// putAway puts n deliveries into the retry lane, in packs of one target and slot, and returns how many messages that made.
+func putAway(t *testing.T, q *sqs.Queue, n, targets, size int, over time.Duration, inline bool, begin time.Time) (messages int) {
+	t.Helper()
+	payload := postrider.Payload{Size: 1000, Key: "acme/2026-01-01/key"}
+	if inline {
+		payload = postrider.Payload{Size: 1000, Bytes: []byte(strings.Repeat("x", 1000))}
+	}
+	var commits []*postrider.Commit
+	for i := 0; i < n; i += size {
+		pack := &postrider.Pack{Tenant: "acme"}
+		target := int64(1 + i/size%targets)
+		for j := i; j < min(i+size, n); j++ {
+			e := &postrider.Event{ID: fmt.Sprint("evt_", j), Tenant: "acme", Type: "core.orders.created.v1", AcceptedAt: time.Now().UTC().Truncate(time.Millisecond),
+				Position: postrider.Position(fmt.Sprint("0-", j)), Payload: payload}
+			pack.Deliveries = append(pack.Deliveries, postrider.Delivery{ID: postrider.NewDeliveryID(e, target), Event: e, TargetID: target, Version: 1,
+				Attempts: 1, Start: e.AcceptedAt, Due: begin.Add(over * time.Duration(i) / time.Duration(n)), LastTry: e.AcceptedAt})
+		}
+		commit, err := q.Put(t.Context(), postrider.Item{Lane: postrider.LaneRetry, Pack: pack, Delay: slot.Delay(pack.Deliveries, time.Now(), postrider.MaxDelay)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		messages++
+		commits = append(commits, commit)
+	}
+	for _, c := range commits {
+		if err := c.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return messages
+}

@@ -15,17 +15,15 @@ import (
 )
 
 const (
-	connectTimeout = 10 * time.Second // of one try
-	longPause      = 5 * time.Second  // between tries to connect
-	staleAnswer    = time.Minute      // age of the last answer from which Check asks anew
+	connectTimeout = 10 * time.Second
+	staleAnswer    = time.Minute // age of the last answer from which Check asks anew
 )
 
 // state is what is known of the server.
 type state struct {
-	mu        sync.Mutex
-	connected bool
-	fault     error // why the last request got no answer, or a denial; nil: all is well
-	answered  time.Time
+	mu       sync.Mutex
+	fault    error // why the last request got no answer, or a denial; nil: all is well
+	answered time.Time
 }
 
 func (s *state) saw(err error) {
@@ -40,12 +38,6 @@ func (s *state) saw(err error) {
 	if s.fault = err; err == nil {
 		s.answered = time.Now()
 	}
-}
-
-func (s *state) connect() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.connected = true
 }
 
 // answered reports whether an error is the server's answer, and not its absence or weakness.
@@ -69,15 +61,26 @@ func denied(err error) bool {
 	return false
 }
 
-// Check reports what is missing for the store to work: nil, or an error that says it. It asks the server only if no request
-// was answered for a minute. It is safe for concurrent use.
+// openCode is the code of an error that the bucket could not be opened for: only one that says that the server is away may be
+// gone by itself.
+func openCode(err error) postrider.Code {
+	switch {
+	case !answered(err), codeOf(err) == "OperationAborted", codeOf(err) == "NoSuchBucket":
+		return postrider.CodeUnavailable
+	case denied(err):
+		return postrider.CodeForbidden
+	}
+	return postrider.CodeInvalid
+}
+
+var _ postrider.Checker = (*Store)(nil)
+
+// Check reports whether the store answers; see postrider.Checker. It asks only if the last request got no answer, or a denial,
+// or was answered over a minute ago.
 func (s *Store) Check(ctx context.Context) error {
 	s.state.mu.Lock()
-	connected, fault, old := s.state.connected, s.state.fault, time.Since(s.state.answered) > staleAnswer
+	fault, old := s.state.fault, time.Since(s.state.answered) > staleAnswer
 	s.state.mu.Unlock()
-	if !connected {
-		return postrider.Errorf(postrider.CodeUnavailable, "the bucket %s is not connected: %w", s.at.bucket, fault)
-	}
 	if fault == nil && !old {
 		return nil
 	}
@@ -89,53 +92,14 @@ func (s *Store) Check(ctx context.Context) error {
 	return nil
 }
 
-// connect finds the bucket. If the server does not answer, that is gone on with in the background.
-func (s *Store) connect(ctx context.Context) error {
-	err := s.ensure(ctx)
-	if err == nil || ctx.Err() != nil || postrider.CodeOf(err) == postrider.CodeInvalid || answered(err) {
-		return err
-	}
-	s.log.Warn("the payload store does not answer; connecting goes on until it does", "bucket", s.at.bucket, "error", err)
-	s.work.Go(func() {
-		pause := 100 * time.Millisecond
-		for sleep(s.ctx, pause) {
-			if err = s.ensure(s.ctx); err == nil {
-				s.log.Info("the payload store is connected", "bucket", s.at.bucket)
-				return
-			}
-			pause = min(2*pause, longPause)
-		}
-	})
-	return nil
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 // ensure sees to the bucket and its lifecycle rule.
 func (s *Store) ensure(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	err := s.ensureBucket(ctx)
-	if err == nil {
-		err = s.ensureLifecycle(ctx)
-	}
-	if err != nil {
-		s.state.mu.Lock()
-		s.state.fault = err
-		s.state.mu.Unlock()
+	if err := s.ensureBucket(ctx); err != nil {
 		return err
 	}
-	s.state.connect()
-	return nil
+	return s.ensureLifecycle(ctx)
 }
 
 func (s *Store) ensureBucket(ctx context.Context) error {
@@ -144,7 +108,7 @@ func (s *Store) ensureBucket(ctx context.Context) error {
 	case "NotFound", "NoSuchBucket":
 	default:
 		if err != nil {
-			return postrider.Errorf(postrider.CodeUnavailable, "bucket %s can't be reached (s3:ListBucket): %w", s.at.bucket, err)
+			return postrider.Errorf(openCode(err), "bucket %s can't be reached (s3:ListBucket): %w", s.at.bucket, err)
 		}
 		return nil
 	}
@@ -155,7 +119,7 @@ func (s *Store) ensureBucket(ctx context.Context) error {
 	_, err = s.client.CreateBucket(ctx, in)
 	var owned *types.BucketAlreadyOwnedByYou
 	if err != nil && !errors.As(err, &owned) {
-		return postrider.Errorf(postrider.CodeUnavailable, "bucket %s is missing and can't be made (s3:CreateBucket): %w", s.at.bucket, err)
+		return postrider.Errorf(openCode(err), "bucket %s is missing and can't be made (s3:CreateBucket): %w", s.at.bucket, err)
 	}
 	return nil
 }

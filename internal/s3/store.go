@@ -46,17 +46,13 @@ type Store struct {
 	sweeps atomic.Bool // no lifecycle rule expires our objects
 	mu     sync.Mutex
 	swept  time.Time
-
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	work   sync.WaitGroup
 }
 
 var _ postrider.PayloadStore = (*Store)(nil)
 
 // Open connects to the bucket, makes it if it is missing and that is permitted, and sees to its lifecycle rule. Errors name
-// what is missing, and the permission that is needed. A server that does not answer is no error: the store is opened all the
-// same, and connects in the background.
+// what is missing, and the permission that is needed (CodeInvalid, CodeForbidden). CodeUnavailable says that the server does not
+// answer: opening it again may do better.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	at, err := parseURL(o.URL)
 	if err != nil {
@@ -72,9 +68,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := s.makeClient(ctx); err != nil {
 		return nil, err
 	}
-	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	if err := s.connect(ctx); err != nil {
-		s.cancel()
+	if err := s.ensure(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -156,8 +150,4 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 }
 
 // Close ends the store. Requests under way go on.
-func (s *Store) Close() error {
-	s.cancel()
-	s.work.Wait()
-	return nil
-}
+func (s *Store) Close() error { return nil }

@@ -31,7 +31,7 @@ func (q *Queue) ensure(ctx context.Context, l *lane, faults *postrider.Faults) e
 			return err
 		}
 	case err != nil:
-		return postrider.Errorf(postrider.CodeUnavailable, "queue %s can't be found (sqs:GetQueueUrl): %w", l.name, err)
+		return postrider.Errorf(openCode(err), "queue %s can't be found (sqs:GetQueueUrl): %w", l.name, err)
 	default:
 		l.url = aws.ToString(out.QueueUrl)
 	}
@@ -45,7 +45,7 @@ func (q *Queue) create(ctx context.Context, l *lane) error {
 	}})
 	q.count("create", 0, err)
 	if err != nil {
-		return postrider.Errorf(postrider.CodeUnavailable, "queue %s is missing and can't be made (sqs:CreateQueue): %w", l.name, err)
+		return postrider.Errorf(openCode(err), "queue %s is missing and can't be made (sqs:CreateQueue): %w", l.name, err)
 	}
 	q.log.Info("queue made", "queue", l.name)
 	l.url = aws.ToString(out.QueueUrl)
@@ -58,7 +58,7 @@ func (q *Queue) checkAttributes(ctx context.Context, l *lane, faults *postrider.
 	out, err := q.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &l.url, AttributeNames: []types.QueueAttributeName{"All"}})
 	q.count("get_attributes", 0, err)
 	if err != nil {
-		return postrider.Errorf(postrider.CodeUnavailable, "queue %s does not show its attributes (sqs:GetQueueAttributes): %w", l.name, err)
+		return postrider.Errorf(openCode(err), "queue %s does not show its attributes (sqs:GetQueueAttributes): %w", l.name, err)
 	}
 	judge(out.Attributes, l.name, faults)
 	if n, ok := number(out.Attributes, "MaximumMessageSize"); ok {

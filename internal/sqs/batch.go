@@ -56,9 +56,6 @@ func (q *Queue) repeatIn(ctx context.Context, batch []*entry, run request) {
 }
 
 func (q *Queue) once(ctx context.Context, batch []*entry, run request) ([]types.BatchResultErrorEntry, error) {
-	if !q.state.connected() {
-		return nil, q.errAway()
-	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	return run(ctx, batch)

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	connectTimeout = 10 * time.Second // of one try
+	connectTimeout = 10 * time.Second
 	requestTimeout = 10 * time.Second
 	longPause      = 5 * time.Second // between tries to connect
 	staleAnswer    = time.Minute     // age of the last answer from which Check asks anew
@@ -24,14 +24,10 @@ const (
 
 // state is what is known of the server.
 type state struct {
-	ready chan struct{} // closed when the queues were found, and are as they must be
-
 	mu       sync.Mutex
-	fault    error // why the last request got no answer, or the queues cannot be used; nil: all is well
+	fault    error // why the last request got no answer, or a denial; nil: all is well
 	answered time.Time
 }
-
-func (s *state) init() { s.ready = make(chan struct{}) }
 
 // saw takes note of what became of a request.
 func (s *state) saw(err error) {
@@ -54,15 +50,6 @@ func (q *Queue) count(operation string, size int, err error) {
 	q.state.saw(err)
 }
 
-func (s *state) connected() bool {
-	select {
-	case <-s.ready:
-		return true
-	default:
-		return false
-	}
-}
-
 // answered reports whether an error is the server's answer, and not its absence or weakness.
 func answered(err error) bool {
 	var api smithy.APIError
@@ -83,22 +70,23 @@ func denied(err error) bool {
 		"SignatureDoesNotMatch", "ExpiredToken", "InvalidSecurity", "QueueDoesNotExist", "NonExistentQueue"}, code)
 }
 
-// errAway is the answer while the queues have not been found.
-func (q *Queue) errAway() error {
-	q.state.mu.Lock()
-	defer q.state.mu.Unlock()
-	if q.state.fault != nil {
-		return postrider.Errorf(postrider.CodeUnavailable, "the queue %s is not connected: %w", q.at.name, q.state.fault)
+// openCode is the code of an error that a queue could not be opened for: only one that says that the server is away may be gone
+// by itself.
+func openCode(err error) postrider.Code {
+	switch {
+	case !answered(err), codeOf(err) == "QueueDeletedRecently", codeOf(err) == "QueueDoesNotExist": // made, and not there everywhere yet
+		return postrider.CodeUnavailable
+	case denied(err):
+		return postrider.CodeForbidden
 	}
-	return postrider.Errorf(postrider.CodeUnavailable, "the queue %s is not connected", q.at.name)
+	return postrider.CodeInvalid
 }
 
-// Check reports what is missing for the queue to work: nil, or an error that says it. It asks the server only if no request
-// was answered for a minute. It is safe for concurrent use.
+var _ postrider.Checker = (*Queue)(nil)
+
+// Check reports whether the queue answers; see postrider.Checker. It asks only if the last request got no answer, or a denial, or
+// was answered over a minute ago.
 func (q *Queue) Check(ctx context.Context) error {
-	if !q.state.connected() {
-		return q.errAway()
-	}
 	q.state.mu.Lock()
 	fault, old := q.state.fault, time.Since(q.state.answered) > staleAnswer
 	q.state.mu.Unlock()
@@ -115,39 +103,6 @@ func (q *Queue) Check(ctx context.Context) error {
 	return nil
 }
 
-// connect finds the queues. If the server does not answer, that is gone on with in the background.
-func (q *Queue) connect(ctx context.Context) error {
-	err := q.ensureAll(ctx)
-	if err == nil {
-		q.limits.MaxBytes = q.size()
-		close(q.state.ready)
-		return nil
-	}
-	if ctx.Err() != nil || postrider.CodeOf(err) == postrider.CodeInvalid || answered(err) {
-		return err
-	}
-	q.log.Warn("the queue does not answer; connecting goes on until it does", "queue", q.at.name, "error", err)
-	q.work.Go(func() { q.connectLater() }) // it outlasts the opening, and ends with Close
-	return nil
-}
-
-func (q *Queue) connectLater() {
-	pause := 100 * time.Millisecond
-	for sleep(q.ctx, pause) {
-		err := q.ensureAll(q.ctx)
-		if err == nil {
-			q.log.Info("the queue is connected", "queue", q.at.name)
-			close(q.state.ready)
-			return
-		}
-		if pause < longPause {
-			pause = min(2*pause, longPause)
-			continue
-		}
-		q.log.Debug("the queue is not connected yet", "queue", q.at.name, "error", err)
-	}
-}
-
 // ensureAll sees to the queue of each lane. Faults of all queues are told together.
 func (q *Queue) ensureAll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
@@ -155,15 +110,8 @@ func (q *Queue) ensureAll(ctx context.Context) error {
 	var faults postrider.Faults
 	for _, l := range q.lanes {
 		if err := q.ensure(ctx, l, &faults); err != nil {
-			q.state.saw(err)
 			return err
 		}
 	}
-	err := faults.Err()
-	if err != nil {
-		q.state.mu.Lock()
-		q.state.fault = err
-		q.state.mu.Unlock()
-	}
-	return err
+	return faults.Err()
 }

@@ -69,7 +69,7 @@ func (f *fake) counts() map[string]int {
 
 // open opens a queue on the fake; t.Setenv is not used, so that tests run in parallel.
 func (f *fake) open(change ...func(*sqs.Options)) (*sqs.Queue, error) {
-	o := sqs.Options{URL: "sqs://q?region=us-east-1&endpoint=" + f.server.URL, Lease: time.Minute, Timeout: 2 * time.Second, Clock: time.Now,
+	o := sqs.Options{URL: "sqs://q?region=us-east-1&endpoint=" + f.server.URL, Lease: time.Minute, Timeout: time.Minute, Clock: time.Now,
 		Logger: slog.New(slog.NewTextHandler(f.t.Output(), nil)), Registerer: prometheus.NewRegistry()}
 	for _, c := range change {
 		c(&o)

@@ -29,8 +29,11 @@ type Options struct {
 // gather is how long retries are gathered: each item costs a part of three requests at least.
 const gather = 100 * time.Millisecond
 
-// closing is how long Close waits for what is being put or removed.
-const closing = 5 * time.Second
+// How long Close waits for what is under way.
+const (
+	closing      = 5 * time.Second
+	lastReceives = time.Second // of it, for what is being received
+)
 
 // Queue is a postrider.Queue.
 type Queue struct {
@@ -57,8 +60,8 @@ var _ postrider.Queue = (*Queue)(nil)
 // lane is one of the queues.
 type lane struct {
 	name     string
-	url      string // "" until the queue was found
-	maxBytes int    // 0: the server does not tell
+	url      string
+	maxBytes int // 0: the server does not tell
 	sends    *gatherer
 	removes  *gatherer
 	receiver receiver
@@ -67,8 +70,7 @@ type lane struct {
 
 // Open connects to the queues. A queue that is missing is made where that is permitted; one with a wrong attribute is an
 // error that names the queue, the attribute and the permission that is needed to change it, and so is a request that is
-// denied. A server that does not answer is none: the queue is opened all the same, answers CodeUnavailable, and connects in
-// the background; items are then limited to 256 KiB.
+// denied (CodeInvalid, CodeForbidden). CodeUnavailable says that the server does not answer: opening it again may do better.
 func Open(ctx context.Context, o Options) (*Queue, error) {
 	at, err := parseURL(o.URL)
 	if err != nil {
@@ -79,20 +81,20 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		return nil, err
 	}
 	q := &Queue{at: at, client: client, timeout: o.Timeout, clock: o.Clock, log: o.Logger, metrics: newMetrics(o.Registerer),
-		limits: postrider.QueueLimits{MaxDelay: postrider.MaxDelay, Lease: o.Lease, MaxBytes: defaultMaxBytes, Gather: gather}}
+		limits: postrider.QueueLimits{MaxDelay: postrider.MaxDelay, Lease: o.Lease, Gather: gather}}
 	if q.timeout == 0 {
 		q.timeout = 20 * time.Second
 	}
-	q.state.init()
 	q.ctx, q.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	q.polling, q.halt = context.WithCancel(q.ctx)
 	for i := range q.lanes {
 		q.lanes[i] = &lane{name: at.queueName(postrider.Lane(i))}
 	}
-	if err := q.connect(ctx); err != nil {
+	if err := q.ensureAll(ctx); err != nil {
 		q.cancel()
 		return nil, err
 	}
+	q.limits.MaxBytes = q.size()
 	for i, l := range q.lanes {
 		l.receiver.init()
 		l.sends = q.newGatherer(l, sendWait(postrider.Lane(i)), q.sendBatch)
@@ -123,15 +125,29 @@ func newClient(ctx context.Context, at location) (*sqs.Client, error) {
 	}), nil
 }
 
+// endReceives waits a moment for the receives under way, since what the server hands out to a request that is cut off comes again
+// only when its lease ends. Where there is something to be handed out it has been by then.
+func (q *Queue) endReceives() {
+	ctx, cancel := context.WithTimeout(q.ctx, lastReceives)
+	defer cancel()
+	for _, l := range q.lanes {
+		l.receiver.leave()
+	}
+	for _, l := range q.lanes {
+		l.receiver.idle(ctx)
+	}
+	q.halt()
+}
+
 // Limits tells what the queue takes; see postrider.Queue.
 func (q *Queue) Limits() postrider.QueueLimits { return q.limits }
 
 // Close ends the queue: what is being put or removed is completed, or failed after 5 s; messages that were received and not
 // handed out are visible again.
 func (q *Queue) Close() error {
-	q.halt()
 	late := time.AfterFunc(closing, q.cancel)
 	defer late.Stop()
+	q.endReceives()
 	for _, l := range q.lanes {
 		q.giveBack(l)
 		l.sends.close()

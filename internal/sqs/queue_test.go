@@ -3,7 +3,6 @@ package sqs_test
 import (
 	"context"
 	"encoding/base64"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -168,8 +167,8 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 			f := newFake(t)
 			c.make(f)
 			_, err := f.open()
-			if err == nil {
-				t.Fatal("opened")
+			if code := postrider.CodeOf(err); err == nil || code == postrider.CodeUnavailable { // which would be tried again
+				t.Fatalf("opened: %v", err)
 			}
 			for _, want := range c.want {
 				if !strings.Contains(err.Error(), want) {
@@ -198,31 +197,14 @@ func TestServerAway(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
 	f.away = true
-	q := f.mustOpen()
-	if err := put(t, q, items(1, postrider.LaneFirst)...); postrider.CodeOf(err) != postrider.CodeUnavailable {
-		t.Errorf("put: %v", err)
+	short := func(o *sqs.Options) { o.Timeout = 3 * time.Second }
+	if _, err := f.open(short); postrider.CodeOf(err) != postrider.CodeUnavailable || !strings.Contains(err.Error(), "queue q ") {
+		t.Errorf("open: %v", err)
 	}
-	if err := q.Check(t.Context()); postrider.CodeOf(err) != postrider.CodeUnavailable || !strings.Contains(err.Error(), "queue q ") {
-		t.Errorf("check: %v", err)
-	}
-	if q.Limits().MaxBytes != 256<<10 {
-		t.Errorf("limit %d", q.Limits().MaxBytes)
-	}
-	taken := make(chan error, 1)
-	go func() {
-		leases, err := q.Take(t.Context(), postrider.TakeRequest{Lane: postrider.LaneFirst, Credit: 10})
-		if err == nil && len(leases) != 1 {
-			err = fmt.Errorf("%d leases", len(leases))
-		}
-		taken <- err
-	}()
 	f.with(func() { f.away = false })
-	until(t, func() bool { return q.Check(t.Context()) == nil })
-	if err := put(t, q, items(1, postrider.LaneFirst)...); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-taken; err != nil {
-		t.Errorf("take: %v", err)
+	q := f.mustOpen(short)
+	if err := q.Check(t.Context()); err != nil {
+		t.Error(err)
 	}
 
 	f.with(func() { f.away = true })
@@ -340,6 +322,41 @@ func TestClose(t *testing.T) {
 	}
 	if _, err := q.Put(context.Background(), items(1, postrider.LaneFirst)...); postrider.CodeOf(err) != postrider.CodeGone {
 		t.Errorf("put: %v", err)
+	}
+}
+
+// A call that ends with its context leaves nothing behind: what was held and what comes then is given back at once.
+func TestTakeThatIsGivenUp(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	q := f.mustOpen()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := q.Take(ctx, postrider.TakeRequest{Lane: postrider.LaneFirst, Credit: 1})
+		ended <- err
+	}()
+	until(t, func() bool { return f.counts()["ReceiveMessage"] == 1 })
+	cancel()
+	if err := <-ended; err == nil {
+		t.Error("something came")
+	}
+	if err := put(t, q, items(5, postrider.LaneFirst)...); err != nil { // the receive under way brings them
+		t.Fatal(err)
+	}
+	until(t, func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		back := 0
+		for _, m := range f.queues["q"] {
+			if m.receives > 0 && len(m.hidden) == 1 && m.hidden[0] == 0 {
+				back++
+			}
+		}
+		return back > 0
+	})
+	if got := take(t, q, postrider.LaneFirst, 5); len(got) != 5 {
+		t.Errorf("%d of 5", len(got))
 	}
 }
 

@@ -1,6 +1,7 @@
 package sqs
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ type receiver struct {
 	full    bool    // the last receive brought most of what it asked for: there is more
 	polls   int     // under way
 	err     error   // of the last receive, if it failed
+	left    bool    // the last call ended with its context: what comes is given back at once
 	changed chan struct{}
 }
 
@@ -33,6 +35,7 @@ func (r *receiver) init() { r.changed = make(chan struct{}) }
 func (r *receiver) take(credit int, until time.Time, start func(wait int32, limit int)) ([]*postrider.Lease, <-chan struct{}, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.left = false
 	if out := r.handOut(credit, until); len(out) > 0 {
 		return out, nil, nil
 	}
@@ -92,8 +95,8 @@ func (r *receiver) add(l *postrider.Lease) {
 	r.perItem += (float64(weight(l)) - r.perItem) / 16
 }
 
-// ended takes note of a receive that brought n messages of the number it asked for.
-func (r *receiver) ended(n, of int, err error) {
+// ended takes note of a receive that brought n messages of the number it asked for. It reports whether nobody wants them now.
+func (r *receiver) ended(n, of int, err error) (unwanted bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.polls--
@@ -101,6 +104,31 @@ func (r *receiver) ended(n, of int, err error) {
 	r.full = 2*n > of
 	close(r.changed)
 	r.changed = make(chan struct{})
+	return r.left
+}
+
+// leave takes note that a call ended with its context.
+func (r *receiver) leave() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.left = true
+}
+
+// idle waits until no receive is under way, or ctx ends.
+func (r *receiver) idle(ctx context.Context) {
+	for {
+		r.mu.Lock()
+		polls, changed := r.polls, r.changed
+		r.mu.Unlock()
+		if polls == 0 {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // drop takes out all that is held.

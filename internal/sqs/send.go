@@ -27,9 +27,6 @@ func (q *Queue) Put(ctx context.Context, items ...postrider.Item) (*postrider.Co
 		}
 		entries[i] = e
 	}
-	if !q.state.connected() {
-		return nil, q.errAway()
-	}
 	commit, each := gathered(len(entries))
 	for i, e := range entries {
 		e.done = each

@@ -51,9 +51,6 @@ func (q *Queue) laneStats(ctx context.Context, l *lane) (postrider.LaneStats, er
 	if age := now.Sub(c.at); age >= 0 && age < statsAge {
 		return c.last, nil
 	}
-	if !q.state.connected() {
-		return postrider.LaneStats{}, q.errAway()
-	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	out, err := q.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &l.url, AttributeNames: []types.QueueAttributeName{

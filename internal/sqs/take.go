@@ -18,19 +18,20 @@ const (
 )
 
 // Take receives messages; see postrider.Queue. One long poll waits for them; while they abound more receives run beside it,
-// as many as the credit has room for, and go on beyond the call: what is over the credit is held for the next.
+// as many as the credit has room for, and go on beyond the call: what is over the credit is held for the next. If the call ends
+// with its context, what is held and what comes then is given back.
 func (q *Queue) Take(ctx context.Context, r postrider.TakeRequest) ([]*postrider.Lease, error) {
-	select {
-	case <-q.state.ready:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	case <-q.polling.Done():
+	if q.polling.Err() != nil {
 		return nil, errClosed
 	}
 	l := q.lanes[r.Lane]
 	for {
 		leases, changed, err := l.receiver.take(r.Credit, q.clock().Add(q.limits.Lease/16), func(wait int32, limit int) { //nolint:contextcheck // a receive outlasts the call
-			q.work.Go(func() { l.receiver.ended(q.receive(r.Lane, l, limit, wait)) })
+			q.work.Go(func() {
+				if l.receiver.ended(q.receive(r.Lane, l, limit, wait)) {
+					q.giveBack(l)
+				}
+			})
 		})
 		if len(leases) > 0 {
 			return leases, nil
@@ -41,6 +42,8 @@ func (q *Queue) Take(ctx context.Context, r postrider.TakeRequest) ([]*postrider
 		select {
 		case <-changed:
 		case <-ctx.Done():
+			l.receiver.leave()
+			q.work.Go(func() { q.giveBack(l) }) // what was held is nobody's, as is what comes
 			return nil, context.Cause(ctx)
 		case <-q.polling.Done():
 			return nil, errClosed

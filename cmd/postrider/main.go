@@ -27,7 +27,10 @@ type commands struct {
 	Keys    keysCommand    `cmd:"" help:"Make, list and delete the keys of a tenant."`
 	Check   checkCommand   `cmd:"" help:"Verify a data folder."`
 	Backup  backupCommand  `cmd:"" help:"Copy the data of a server, which may be running, to a file."`
+	Bench   benchCommand   `cmd:"" help:"Measure speed and memory on this machine, and check that nothing is lost."`
 	Version versionCommand `cmd:"" help:"Show the version."`
+
+	BenchChild benchChildCommand `cmd:"" hidden:""`
 }
 
 // env is what a command has of the world.

@@ -1,0 +1,68 @@
+package bench
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Case is one thing that is measured.
+type Case struct {
+	Name   string
+	About  string
+	Long   bool // takes more than half a minute
+	Remote bool // makes sense on engines that are not embedded
+	Local  bool // makes sense on the embedded engines
+	Split  bool // needs several processes
+	run    func(*run) error
+}
+
+// Cases lists all cases, in the order in which they are run.
+func Cases() []*Case {
+	return []*Case{
+		{Name: "ground", About: "what the figures stand on: fsync, a bare POST", Local: true, Remote: true, run: ground},
+		{Name: "idle", About: "doing nothing, with the defaults", Local: true, run: idle},
+		{Name: "saturated", About: "1 KB events, one target, 64 publishers, as fast as it goes", Local: true, Remote: true, run: saturated},
+		{Name: "steady", About: "1 KB events, one target, at an even rate", Local: true, Remote: true, run: steady},
+	}
+}
+
+// selected are the cases that were named, else those that fit the engines.
+func selected(o Options) ([]*Case, error) {
+	all := Cases()
+	var list []*Case
+	if len(o.Cases) == 0 {
+		for _, c := range all {
+			if c.fits(o) {
+				list = append(list, c)
+			}
+		}
+		return list, nil
+	}
+	for _, name := range o.Cases {
+		i := slices.IndexFunc(all, func(c *Case) bool { return c.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no case %q; use %s", name, strings.Join(names(all), ", "))
+		}
+		if all[i].Split && !o.Split {
+			return nil, fmt.Errorf("case %q needs one process a role, and so engines other than sqlite: for every seam", name)
+		}
+		list = append(list, all[i])
+	}
+	return list, nil
+}
+
+func (c *Case) fits(o Options) bool {
+	if c.Split {
+		return o.Split
+	}
+	return o.Remote && c.Remote || !o.Remote && c.Local
+}
+
+func names(cases []*Case) []string {
+	list := make([]string, len(cases))
+	for i, c := range cases {
+		list[i] = c.Name
+	}
+	return list
+}

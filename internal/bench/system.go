@@ -1,0 +1,127 @@
+package bench
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/postrider/postrider/client"
+)
+
+// system is the system under test: serve, as one process or as one a role.
+type system struct {
+	r     *run
+	api   *process
+	procs []*process // api among them
+	key   string
+	env   []string
+	c     *client.Client
+}
+
+// serve starts the system on a folder of the run, with further flags.
+func (r *run) serve(flags ...string) (*system, error) {
+	if r.keys == nil {
+		r.keys = []string{secret(32), secret(32)}
+	}
+	s := &system{r: r, key: r.keys[0], env: []string{"POSTRIDER_ADMIN_KEY=" + r.keys[0]}}
+	if os.Getenv("POSTRIDER_SECRET_KEY") == "" {
+		s.env = append(s.env, "POSTRIDER_SECRET_KEY="+r.keys[1])
+	}
+	roles := []string{"all"}
+	if r.Split {
+		roles = []string{"api", "consumer", "dispatcher", "retry", "archiver"}
+	}
+	for _, role := range roles {
+		if _, err := s.add(role, flags...); err != nil {
+			return nil, err
+		}
+	}
+	s.api = s.procs[0]
+	var err error
+	s.c, err = client.New(client.Options{URL: s.api.url, Key: s.key, HTTP: newHTTP()})
+	return s, err
+}
+
+// add starts a process of some roles.
+func (s *system) add(roles string, flags ...string) (*process, error) {
+	args := []string{"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(s.r.dir, "data"), "--log-level", "warn", "--roles", roles}
+	args = append(append(args, s.r.Serve...), flags...)
+	p, err := s.r.start(s.env, args...)
+	if err != nil {
+		return nil, err
+	}
+	s.procs = append(s.procs, p)
+	return p, nil
+}
+
+// stop ends all processes cleanly.
+func (s *system) stop() {
+	for _, p := range s.procs {
+		p.stop()
+	}
+}
+
+// usage sums what the processes have used.
+func (s *system) usage() (sum usage, ok bool) {
+	for _, p := range s.procs {
+		u, known := p.usage()
+		if !known {
+			return usage{}, false
+		}
+		sum.cpu, sum.rss, sum.peak = sum.cpu+u.cpu, sum.rss+u.rss, sum.peak+u.peak
+	}
+	return sum, true
+}
+
+// resetPeak makes the peak of memory begin anew.
+func (s *system) resetPeak() {
+	for _, p := range s.procs {
+		resetPeak(p.cmd.Process.Pid)
+	}
+}
+
+// subscribe registers n targets of the sink, from number first on, for a type.
+func (s *system) subscribe(sink *remoteSink, eventType string, first, n int, change func(*client.Target)) error {
+	filter, err := s.c.CreateFilter(s.r.ctx, client.Filter{Events: []string{eventType}})
+	if err != nil {
+		return fmt.Errorf("making the filter: %w", err)
+	}
+	for i := first; i < first+n; i++ {
+		t := client.Target{URL: sink.target(i), AllowPrivate: true}
+		if change != nil {
+			change(&t)
+		}
+		target, err := s.c.CreateTarget(s.r.ctx, t)
+		if err != nil {
+			return fmt.Errorf("registering a target: %w", err)
+		}
+		if _, err := s.c.CreateSubscription(s.r.ctx, client.Subscription{TargetID: target.ID, FilterID: filter.ID}); err != nil {
+			return fmt.Errorf("subscribing: %w", err)
+		}
+	}
+	return s.settle()
+}
+
+// settle waits until processes other than the API's have the changes too, which is 1 s at most.
+func (s *system) settle() error {
+	if len(s.procs) == 1 {
+		return nil
+	}
+	return pause(s.r.ctx, 1500*time.Millisecond)
+}
+
+// endpoint is where the load goes, and as whom.
+func (s *system) endpoint() endpoint {
+	return endpoint{url: s.api.url + "/webhooks/events", header: http.Header{"Authorization": {"Bearer " + s.key}}}
+}
+
+// secret makes a key of n random bytes, as base64.
+func secret(n int) string {
+	raw := make([]byte, n)
+	rand.Read(raw) //nolint:errcheck // it never fails
+	return base64.StdEncoding.EncodeToString(raw)
+}

@@ -85,6 +85,7 @@ type Dispatcher struct {
 	holds    *holds
 	bundler  bundler
 	jobs     sync.WaitGroup // deliveries in hand
+	workers  *workers
 }
 
 // life holds the contexts of a run: the end of the first stops taking, of the second the attempts, of the third the rest.
@@ -101,6 +102,7 @@ func New(o Options) *Dispatcher {
 	d.stores = newStores(o.Payloads)
 	d.material = newMaterials(o.Open, o.UserAgent)
 	d.recorder = newRecorder(d)
+	d.workers = newWorkers(&d.jobs)
 	if d.limits.Lease < o.Timeout+leaseMargin {
 		o.Logger.Warn("leases of the queue are shorter than an attempt may last: nothing can be sent", "lease", d.limits.Lease, "timeout", o.Timeout)
 	}
@@ -168,6 +170,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	}()
 	err := d.takeAll(ctx, l)
 	d.jobs.Wait()
+	d.workers.close()
 	d.recorder.close()
 	<-recorded
 	<-held

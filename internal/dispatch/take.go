@@ -82,7 +82,7 @@ func (d *Dispatcher) begin(l *life, lane postrider.Lane, lease *postrider.Lease)
 	for i := range lease.Pack.Deliveries {
 		j := &job{parcel: p, delivery: lease.Pack.Deliveries[i]}
 		j.claim = claim{lane: lane, tenantName: lease.Pack.Tenant, targetID: j.delivery.TargetID, pending: true}
-		d.jobs.Go(func() { d.deliver(j) })
+		d.workers.run(func() { d.deliver(j) })
 	}
 }
 

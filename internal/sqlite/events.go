@@ -242,6 +242,13 @@ func (e *events) Find(ctx context.Context, tenant, id string) (*postrider.Event,
 	return list[0], nil
 }
 
+// fannedOut is the position after the last event whose fan-out is recorded.
+func (e *events) fannedOut() int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.committed
+}
+
 const eventColumns = "position, tenant, id, type, content_type, accepted_at, trace, size"
 
 // load reads events from the file. Payloads in chunks are read up to a number of bytes; the others are left to be read by

@@ -110,11 +110,18 @@ func (s *store) flush(t *tx) error {
 	return nil
 }
 
-// insertHead stores what a fan-out tells of its event, once.
+// insertHead stores what a fan-out tells of its event, once. An event of this file's own log needs none: the log has it for
+// as long as a head would be kept.
 func insertHead(t *tx, o *postrider.Outcome) error {
 	e := &o.Event
 	var there bool
 	hash := idHash(o.Tenant, e.ID)
+	if at, err := parsePosition(e.Position); err == nil {
+		err := t.row("SELECT EXISTS (SELECT 1 FROM events WHERE position = ? AND tenant = ? AND id = ?)", []any{at, o.Tenant, e.ID}, &there)
+		if err != nil || there {
+			return err
+		}
+	}
 	err := t.row("SELECT EXISTS (SELECT 1 FROM event_heads WHERE id_hash = ? AND tenant = ? AND id = ? AND position = ?)",
 		[]any{hash, o.Tenant, e.ID, string(e.Position)}, &there)
 	if err != nil || there {

@@ -12,13 +12,13 @@ import (
 	"github.com/postrider/postrider"
 )
 
-func openDB(t *testing.T, dir string) *DB {
-	t.Helper()
-	db, err := Open(t.Context(), Options{Dir: dir})
+func openDB(tb testing.TB, dir string) *DB {
+	tb.Helper()
+	db, err := Open(tb.Context(), Options{Dir: dir})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = db.Close() })
+	tb.Cleanup(func() { _ = db.Close() })
 	return db
 }
 

@@ -24,6 +24,9 @@ func Cases() []*Case {
 		{Name: "idle", About: "doing nothing, with the defaults", Local: true, run: idle},
 		{Name: "saturated", About: "1 KB events, one target, 64 publishers, as fast as it goes", Local: true, Remote: true, run: saturated},
 		{Name: "steady", About: "1 KB events, one target, at an even rate", Local: true, Remote: true, run: steady},
+		{Name: "fanout", About: "one event to 500 targets", Local: true, Remote: true, run: fanout},
+		{Name: "batch", About: "intake by batch, of a type that nobody subscribes to", Local: true, Remote: true, run: batch},
+		{Name: "large", About: "10 MB to 40 targets; 64 publishers of 16 MiB at once", Local: true, run: large},
 	}
 }
 

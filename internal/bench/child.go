@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -39,7 +40,7 @@ func RunChild(ctx context.Context, kind Child, argument string, w io.Writer) err
 		s.Close()
 	}()
 	fmt.Fprintf(w, "bench %s is ready at http://%s\n", kind, l.Addr())
-	if err := s.Serve(l); err != http.ErrServerClosed { //nolint:errorlint // Serve returns it as it is
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

@@ -130,10 +130,8 @@ func (p *publisher) one(ctx context.Context, from, n int) {
 }
 
 func (p *publisher) post(ctx context.Context, from, n int, at time.Time) (int, error) {
-	target, body := p.to.url, []byte(nil)
-	if p.batch == 0 {
-		body = stamped(p.payload, at)
-	} else {
+	target, body := p.to.url, stamped(p.payload, at)
+	if p.batch > 0 {
 		target, body = target+"/batch", p.pack(from, n, at)
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))

@@ -3,6 +3,7 @@ package bench
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -83,7 +84,7 @@ func (s *sink) message(w http.ResponseWriter, r *http.Request, target string) {
 	if err == nil {
 		_, err = io.Copy(io.Discard, r.Body)
 	}
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return // cut off: nothing arrived
 	}
 	now := time.Now()

@@ -1,0 +1,77 @@
+package bench
+
+import (
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	fanTargets  = 500
+	fanEvents   = 8 // of one measurement
+	fanToReach  = 0.7
+	fanPosts    = fanTargets * fanEvents
+	fanParallel = 64
+)
+
+// fanout compares the deliveries of events with very many targets with bare POSTs to the same receiver.
+func fanout(r *run) error {
+	sink, err := r.startSink()
+	if err != nil {
+		return err
+	}
+	s, err := r.serve()
+	if err != nil {
+		return err
+	}
+	if err := s.subscribe(sink, benchType, 0, fanTargets, nil); err != nil {
+		return err
+	}
+	l := load{to: s.endpoint(), eventType: benchType, publishers: 1, payload: newPayload(benchSize), most: fanEvents}
+	var ratios, ours, theirs []float64
+	for i := range pairs + 1 {
+		b, err := r.bareFan(sink)
+		if err != nil {
+			return err
+		}
+		m, err := r.deliver(sink, l, fanTargets)
+		if m != nil {
+			r.add(m.ledger)
+		}
+		if err != nil {
+			return err
+		}
+		r.tell("delivered %.0f/s, bare POSTs %.0f/s", m.rate, b)
+		if i > 0 {
+			ratios, ours, theirs = append(ratios, m.rate/b), append(ours, m.rate), append(theirs, b)
+		}
+	}
+	r.atLeast("deliveries/s ÷ bare POSTs/s", median(ratios), "ratio", fanToReach)
+	r.figure("delivered", median(ours), "/s")
+	r.figure("bare POSTs", median(theirs), "/s")
+	return nil
+}
+
+// bareFan POSTs as many times as a measurement has deliveries, and returns how many it did a second.
+func (r *run) bareFan(sink *remoteSink) (float64, error) {
+	if _, err := sink.open(1, fanTargets); err != nil {
+		return 0, err
+	}
+	client, body := newHTTP(), stamped(newPayload(benchSize), time.Now())
+	defer client.CloseIdleConnections()
+	var next, failed atomic.Int64
+	var group sync.WaitGroup
+	begun := time.Now()
+	for range fanParallel {
+		group.Go(func() {
+			for n := next.Add(1); n <= fanPosts; n = next.Add(1) {
+				if status, _ := r.post(client, endpoint{url: sink.target(int(n) % fanTargets), header: http.Header{}}, benchType, body); status != http.StatusOK {
+					failed.Add(1)
+				}
+			}
+		})
+	}
+	group.Wait()
+	return float64(fanPosts-failed.Load()) / time.Since(begun).Seconds(), r.ctx.Err()
+}

@@ -26,12 +26,15 @@ type Options struct {
 	Split    bool          // one process a role; only if no engine in Serve is embedded
 	Duration time.Duration // of one measurement; 0: DefaultDuration
 	Cases    []string      // names; none: all that fit the engines
-	Profile  string        // folder for CPU profiles of the server; "": none
+	Pending  int           // deliveries that the cases with very many hold; 0: DefaultPending
 	Progress io.Writer     // told what is being done; nil: nobody
 }
 
 // DefaultDuration is how long one measurement takes if nothing else is said.
 const DefaultDuration = 3 * time.Second
+
+// DefaultPending is how many deliveries wait in the cases with very many, if nothing else is said.
+const DefaultPending = 1_000_000
 
 // Record is what a run has measured.
 type Record struct {
@@ -67,6 +70,9 @@ func Run(ctx context.Context, o Options) (*Record, error) {
 	}
 	if o.Duration <= 0 {
 		o.Duration = DefaultDuration
+	}
+	if o.Pending <= 0 {
+		o.Pending = DefaultPending
 	}
 	if o.Progress == nil {
 		o.Progress = io.Discard

@@ -10,7 +10,6 @@ import (
 type Case struct {
 	Name   string
 	About  string
-	Long   bool // takes more than half a minute
 	Remote bool // makes sense on engines that are not embedded
 	Local  bool // makes sense on the embedded engines
 	Split  bool // needs several processes
@@ -27,6 +26,8 @@ func Cases() []*Case {
 		{Name: "fanout", About: "one event to 500 targets", Local: true, Remote: true, run: fanout},
 		{Name: "batch", About: "intake by batch, of a type that nobody subscribes to", Local: true, Remote: true, run: batch},
 		{Name: "large", About: "10 MB to 40 targets; 64 publishers of 16 MiB at once", Local: true, run: large},
+		{Name: "backlog", About: "deliveries beside very many undelivered ones of another target", Local: true, run: backlog},
+		{Name: "retries", About: "very many retries that wait, and many that are due at once", Local: true, run: retries},
 	}
 }
 

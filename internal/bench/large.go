@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // Sizes and targets of large payloads.
@@ -32,8 +31,11 @@ func large(r *run) error {
 	if err := s.subscribe(sink, benchType, 0, largeTargets, nil); err != nil {
 		return err
 	}
+	s.stop() // so that all is in the file
 	before := r.fileSize()
-	s.resetPeak()
+	if s, err = r.serve(); err != nil {
+		return err
+	}
 	m, err := r.deliver(sink, load{to: s.endpoint(), eventType: benchType, publishers: 1, payload: newPayload(largeSize), most: 1}, largeTargets)
 	if m != nil {
 		r.add(m.ledger)
@@ -42,16 +44,15 @@ func large(r *run) error {
 		return err
 	}
 	used, known := s.usage()
-	if err := pause(r.ctx, time.Second); err != nil { // for the last outcomes
-		return err
-	}
-	if !r.Remote {
-		r.atMost("10 MB to 40 targets: growth of the file ÷ payload", float64(r.fileSize()-before)/largeSize, "ratio", 1.1)
-	}
+	s.stop()
+	r.atMost("10 MB to 40 targets: growth of the file ÷ payload", float64(r.fileSize()-before)/largeSize, "ratio", 1.1)
 	if known {
 		r.atMost("10 MB to 40 targets: peak RSS", mib(used.peak), "MiB", largeRSS)
 	}
 	r.figure("10 MB to 40 targets: published to last receipt", m.tally.Last.Sub(m.sent.begun).Seconds(), "s")
+	if s, err = r.serve(); err != nil {
+		return err
+	}
 	return r.flood(s)
 }
 

@@ -1,0 +1,87 @@
+package bench
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/postrider/postrider/client"
+)
+
+// Targets beside a backlog.
+const (
+	backlogToReach = 0.8
+	backlogRSS     = 300 // MiB
+	slowType       = "bench.slow.v1"
+	slowPath       = 1 // number of the slow target
+)
+
+// backlog compares the deliveries to one target without and with very many undelivered ones of another in the same tenant.
+func backlog(r *run) error {
+	sink, err := r.startSink()
+	if err != nil {
+		return err
+	}
+	s, err := r.serve()
+	if err != nil {
+		return err
+	}
+	if err := s.subscribe(sink, benchType, 0, 1, nil); err != nil {
+		return err
+	}
+	slow, err := r.startSink()
+	if err != nil {
+		return err
+	}
+	if err := slow.mode(10*time.Second, 0); err != nil { // in time, but seldom
+		return err
+	}
+	if err := s.subscribe(slow, slowType, slowPath, 1, func(t *client.Target) { t.MaxInFlight = 4 }); err != nil {
+		return err
+	}
+	without, err := r.beside(sink, s)
+	if err != nil {
+		return err
+	}
+	s.resetPeak()
+	filling := time.Now()
+	l := load{to: s.endpoint(), eventType: slowType, run: "slow", publishers: 8, payload: newPayload(waitingBytes), most: r.Pending, batch: 1000}
+	filled := publish(r.ctx, l)
+	if filled.count < int64(r.Pending)*9/10 {
+		return fmt.Errorf("only %d of %d events were accepted for the backlog", filled.count, r.Pending)
+	}
+	r.tell("%d undelivered after %.0f s", filled.count, time.Since(filling).Seconds())
+	with, err := r.beside(sink, s)
+	if err != nil {
+		return err
+	}
+	r.atLeast("delivered/s with ÷ without", with/without, "ratio", backlogToReach)
+	r.figure("undelivered", float64(filled.count), "")
+	r.figure("time to accept them", filled.took.Seconds(), "s")
+	r.figure("delivered without", without, "/s")
+	r.figure("delivered with", with, "/s")
+	if used, known := s.usage(); known {
+		r.atMost("peak RSS", mib(used.peak), "MiB", backlogRSS)
+	}
+	s.api.kill() // a clean stop would wait for the slow target
+	return nil
+}
+
+// beside measures deliveries to the quick target, and returns the median of several measurements.
+func (r *run) beside(sink *remoteSink, s *system) (float64, error) {
+	l := load{to: s.endpoint(), eventType: benchType, publishers: publishers, payload: newPayload(benchSize), most: mostEvents, duration: r.Duration}
+	var rates []float64
+	for i := range pairs + 1 {
+		m, err := r.deliver(sink, l, 1)
+		if m != nil {
+			r.add(m.ledger)
+		}
+		if err != nil {
+			return 0, err
+		}
+		r.tell("delivered %.0f/s", m.rate)
+		if i > 0 {
+			rates = append(rates, m.rate)
+		}
+	}
+	return median(rates), nil
+}

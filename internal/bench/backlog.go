@@ -50,6 +50,9 @@ func backlog(r *run) error {
 		return fmt.Errorf("only %d of %d events were accepted for the backlog", filled.count, r.Pending)
 	}
 	r.tell("%d undelivered after %.0f s", filled.count, time.Since(filling).Seconds())
+	if err := r.caughtUp(sink, s); err != nil {
+		return err
+	}
 	with, err := r.beside(sink, s)
 	if err != nil {
 		return err
@@ -64,6 +67,25 @@ func backlog(r *run) error {
 	}
 	s.api.kill() // a clean stop would wait for the slow target
 	return nil
+}
+
+// caughtUp waits until an event that is published now is delivered: the log is read in order, so all before it is queued.
+func (r *run) caughtUp(sink *remoteSink, s *system) error {
+	run, err := sink.open(1, 1)
+	if err != nil {
+		return err
+	}
+	begun := time.Now()
+	publish(r.ctx, load{to: s.endpoint(), eventType: benchType, run: run, publishers: 1, payload: newPayload(benchSize), most: 1})
+	for {
+		if t, err := sink.tally(); err != nil || t.Distinct == 1 {
+			r.tell("all of them matched and queued after %.0f s more", time.Since(begun).Seconds())
+			return err
+		}
+		if err := pause(r.ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
 }
 
 // beside measures deliveries to the quick target, and returns the median of several measurements.

@@ -9,7 +9,7 @@ import (
 
 const (
 	fanTargets  = 500
-	fanEvents   = 8 // of one measurement
+	fanEvents   = 32 // of one measurement
 	fanToReach  = 0.7
 	fanPosts    = fanTargets * fanEvents
 	fanParallel = 64
@@ -29,13 +29,15 @@ func fanout(r *run) error {
 		return err
 	}
 	l := load{to: s.endpoint(), eventType: benchType, publishers: 1, payload: newPayload(benchSize), most: fanEvents}
-	var ratios, ours, theirs []float64
+	var ratios, ours, theirs, cpu, bareCPU []float64
 	for i := range pairs + 1 {
+		before, _ := ends(sink)
 		b, err := r.bareFan(sink)
 		if err != nil {
 			return err
 		}
-		m, err := r.deliver(sink, l, fanTargets)
+		after, known := ends(sink)
+		m, err := r.deliver(sink, l, fanTargets, s.usage, sink.usage)
 		if m != nil {
 			r.add(m.ledger)
 		}
@@ -45,9 +47,16 @@ func fanout(r *run) error {
 		r.tell("delivered %.0f/s, bare POSTs %.0f/s", m.rate, b)
 		if i > 0 {
 			ratios, ours, theirs = append(ratios, m.rate/b), append(ours, m.rate), append(theirs, b)
+			if known {
+				cpu, bareCPU = append(cpu, micros(m.cpu+m.endsCPU)), append(bareCPU, micros(after.cpu-before.cpu)/fanPosts)
+			}
 		}
 	}
 	r.atLeast("deliveries/s ÷ bare POSTs/s", median(ratios), "ratio", fanToReach)
+	if len(cpu) > 0 {
+		r.figure("the same of CPU time, receiver included", median(bareCPU)/median(cpu), "ratio")
+		r.figure("CPU per delivery, receiver included", median(cpu), "µs")
+	}
 	r.figure("delivered", median(ours), "/s")
 	r.figure("bare POSTs", median(theirs), "/s")
 	return nil

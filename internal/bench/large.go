@@ -61,7 +61,7 @@ func (r *run) flood(s *system) error {
 	s.resetPeak()
 	before, known := s.usage()
 	const most = memoryBudget / floodSize
-	var accepted, refused, told, other atomic.Int64
+	var accepted, refused, told, cut, other atomic.Int64
 	body, client := newPayload(floodSize-1), newHTTP()
 	var group sync.WaitGroup
 	for range publishers {
@@ -75,6 +75,8 @@ func (r *run) flood(s *system) error {
 				if header.Get("Retry-After") != "" {
 					told.Add(1)
 				}
+			case 0:
+				cut.Add(1)
 			default:
 				other.Add(1)
 			}
@@ -85,6 +87,7 @@ func (r *run) flood(s *system) error {
 	r.figure("64 × 16 MiB at once: 503", float64(refused.Load()), "")
 	r.atLeast("64 × 16 MiB at once: share of the 503 with Retry-After", ratio(told.Load(), refused.Load()), "ratio", 1)
 	r.atMost("64 × 16 MiB at once: other answers", float64(other.Load()), "", 0)
+	r.figure("64 × 16 MiB at once: connection closed while sending", float64(cut.Load()), "")
 	if after, _ := s.usage(); known {
 		r.atMost("64 × 16 MiB at once: peak RSS above the RSS before", mib(after.peak-before.rss), "MiB", memoryBudget>>20)
 	}

@@ -124,5 +124,8 @@ func (r *run) waiting() error {
 		r.atMost("pending: RSS", mib(after.rss), "MiB", waitRSS)
 	}
 	r.atMost("pending: start to ready", s.api.took.Seconds(), "s", waitStart)
+	if known {
+		r.figure("pending: CPU time of the start", before.cpu.Seconds(), "s")
+	}
 	return nil
 }

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"strconv"
@@ -38,7 +37,7 @@ func (r *run) seed(s seeding) error {
 		return err
 	}
 	begun := time.Now()
-	o := app.Options{Config: c, Version: r.Version, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	o := app.Options{Config: c, Version: r.Version, Logger: slog.New(slog.DiscardHandler)}
 	if err := app.WithEngines(r.ctx, o, func(e *app.Engines) error { return r.fill(e, s) }); err != nil {
 		return fmt.Errorf("filling the data folder: %w", err)
 	}
@@ -51,7 +50,7 @@ func (r *run) fill(e *app.Engines, s seeding) error {
 	if err != nil {
 		return err
 	}
-	defer reader.Close()
+	defer reader.Close() //nolint:errcheck // what it has not made durable is matched again
 	begun := time.Now()
 	for from := 0; from < s.events; from += seedStep {
 		events := s.make(from, min(seedStep, s.events-from))

@@ -19,11 +19,11 @@ type Engines struct {
 // WithEngines opens the engines of a configuration for a tool that uses them while no server has the data folder, and closes
 // them afterwards. No role runs.
 func WithEngines(ctx context.Context, o Options, use func(*Engines) error) error {
-	a, err := open(ctx, o)
-	if err != nil {
-		return err
-	}
+	a := newApp(o)
 	e := a.engines
-	err = use(&Engines{Events: e.events, Queue: e.queue, Payloads: e.payloads, Outcomes: e.outcomes, Database: e.database})
+	err := a.open(ctx)
+	if err == nil {
+		err = use(&Engines{Events: e.events, Queue: e.queue, Payloads: e.payloads, Outcomes: e.outcomes, Database: e.database})
+	}
 	return errors.Join(err, e.close())
 }

@@ -25,6 +25,10 @@ import (
 // DefaultSecretOverlap is how long a secret signs on after a newer one took its place.
 const DefaultSecretOverlap = 24 * time.Hour
 
+// maxRequests is how many requests are served at once, in all. The tenant that has most of them is refused first: storing, not
+// counting, is what takes time, so what is over this would only wait.
+const maxRequests = 2048
+
 // Guard judges the addresses of targets.
 type Guard interface {
 	CheckURL(ctx context.Context, rawURL string, allowPrivate bool) error
@@ -60,6 +64,7 @@ type API struct {
 	routes  []*route
 	keys    keyCache
 	metrics *metrics
+	places  *budget.Budget // of requests being served
 
 	unavailable struct { // requests that ended so
 		at       atomic.Int64 // when one was logged, in milliseconds
@@ -80,7 +85,7 @@ func New(o Options) *API {
 	if o.SecretOverlap == 0 {
 		o.SecretOverlap = DefaultSecretOverlap
 	}
-	a := &API{Options: o, base: strings.TrimRight(o.BasePath, "/"), metrics: newMetrics(o.Registerer)}
+	a := &API{Options: o, base: strings.TrimRight(o.BasePath, "/"), metrics: newMetrics(o.Registerer), places: budget.New(maxRequests)}
 	a.routes = a.table()
 	a.document = sync.OnceValue(a.openAPI)
 	return a

@@ -26,7 +26,8 @@ type Message struct {
 	Body    []byte // of messages up to KeepBody
 	Header  http.Header
 	At      time.Time
-	Status  int // what was answered
+	Status  int             // what was answered
+	Gone    <-chan struct{} // closed when the sender has given up
 }
 
 // Receiver is a target that keeps a ledger of what arrives.
@@ -53,7 +54,7 @@ func NewReceiver(t *testing.T, answer func(m *Message, w http.ResponseWriter) in
 }
 
 func (r *Receiver) receive(w http.ResponseWriter, req *http.Request) {
-	m := Message{Path: req.URL.Path, ID: req.Header.Get("webhook-id"), Type: req.Header.Get("Postrider-Event-Type"), Header: req.Header, At: time.Now()}
+	m := Message{Path: req.URL.Path, ID: req.Header.Get("webhook-id"), Type: req.Header.Get("Postrider-Event-Type"), Header: req.Header, At: time.Now(), Gone: req.Context().Done()}
 	m.Attempt, _ = strconv.Atoi(req.Header.Get("Postrider-Attempt"))
 	m.Replay, _ = strconv.Atoi(req.Header.Get("Postrider-Replay"))
 	digest := sha256.New()

@@ -18,7 +18,10 @@ import (
 	"github.com/postrider/postrider/internal/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain leaves out connections that an AWS client keeps idle; benchmarks alone have one.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"))
+}
 
 // world is the consumer's surroundings: recording stubs of the seams.
 type world struct {

@@ -58,7 +58,10 @@ type eventTopic struct {
 	producer *producer
 }
 
-var _ postrider.EventLog = (*EventLog)(nil)
+var (
+	_ postrider.EventLog = (*EventLog)(nil)
+	_ postrider.Checker  = (*EventLog)(nil)
+)
 
 // maxReads is how many reads by position are under way at once.
 const maxReads = 8

@@ -54,7 +54,10 @@ type outcomeTopic struct {
 	producer *producer
 }
 
-var _ postrider.OutcomeLog = (*OutcomeLog)(nil)
+var (
+	_ postrider.OutcomeLog = (*OutcomeLog)(nil)
+	_ postrider.Checker    = (*OutcomeLog)(nil)
+)
 
 // OpenOutcomes connects to the topic, which is made where that is permitted, with the broker's timestamps: then each
 // partition is in order of time. Brokers that are away are no error; see OpenEvents.

@@ -236,3 +236,32 @@ func TestPoliciesPermitWhatTheCodeCallsAndNoMore(t *testing.T) {
 		}
 	}
 }
+
+// TestAnchors follows the links within docs/*.md to their headings.
+func TestAnchors(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../docs/*.md")
+	if err != nil || len(files) < 5 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	headings := map[string]bool{} // FILE#ANCHOR
+	headingRE, dropRE := regexp.MustCompile(`(?m)^#+ (.+)$`), regexp.MustCompile(`[^a-z0-9 _-]`)
+	for _, path := range files {
+		for _, m := range headingRE.FindAllStringSubmatch(read(t, path), -1) {
+			anchor := strings.ReplaceAll(dropRE.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-")
+			headings[filepath.Base(path)+"#"+anchor] = true
+		}
+	}
+	linkRE := regexp.MustCompile(`\]\(([a-z]*\.?m?d?)#([^)]+)\)`)
+	for _, path := range files {
+		for _, m := range linkRE.FindAllStringSubmatch(read(t, path), -1) {
+			file := m[1]
+			if file == "" {
+				file = filepath.Base(path)
+			}
+			if !headings[file+"#"+m[2]] {
+				t.Errorf("%s links to %s#%s, which is no heading", path, file, m[2])
+			}
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 // TestTwoOfEach runs two processes of each role. Under load one of each leaves, cleanly, and another joins.
 func TestTwoOfEach(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, drillSettings()...)
 	d := newDrill(t, f, f.startAll(t))
 	seconds := f.startAll(t)

@@ -14,6 +14,7 @@ const (
 
 // TestKillRoles kills each role in turn under load, and starts it again.
 func TestKillRoles(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, drillSettings()...)
 	d := newDrill(t, f, f.startAll(t))
 	for _, c := range []struct {
@@ -35,8 +36,8 @@ func TestKillRoles(t *testing.T) {
 	d.finish(t)
 }
 
-// TestKillServers kills each server in turn under load, and starts it again.
-func TestKillServers(t *testing.T) {
+// TestKillServers kills each server in turn under load, and starts it again. It runs alone, before the tests that are parallel.
+func TestKillServers(t *testing.T) { //nolint:paralleltest // all tests use these servers
 	f := newFleet(t, drillSettings()...)
 	d := newDrill(t, f, f.startAll(t))
 	for _, c := range []struct {

@@ -10,6 +10,7 @@ import (
 
 // TestConnections cuts, freezes and slows the connections to each server in turn under load.
 func TestConnections(t *testing.T) {
+	t.Parallel()
 	p := newProxies(t)
 	f := newFleet(t, drillSettings()...)
 	f.at = p.addresses()

@@ -39,8 +39,8 @@ func (p *pace) ended(now time.Time, took time.Duration) {
 	}
 	before := p.latency
 	p.latency += (took - before) / smoothing
-	if ahead := p.next.Sub(now); ahead > 0 && p.latency < before { // as many promises as before, closer together
-		p.next = now.Add(time.Duration(float64(ahead) * float64(p.latency) / float64(before)))
+	if ahead := p.next.Sub(now); ahead > 0 { // as many promises as before, closer together or wider apart: both, or what wavers would draw them together
+		p.next = now.Add(min(time.Duration(float64(ahead)*float64(p.latency)/float64(before)), horizon))
 	}
 }
 

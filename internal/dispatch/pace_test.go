@@ -55,3 +55,22 @@ func TestWhatIsNotKnownCountsAsQuickUntilItHangs(t *testing.T) {
 		t.Errorf("interval %v after 8 s without an end", got)
 	}
 }
+
+// TestPromisesKeepTheirDistanceWhenATargetWavers has attempts take a little more and a little less by turns: promises stay as far ahead
+// as there are slots for them, or what was put off would come back before there is room, again and again.
+func TestPromisesKeepTheirDistanceWhenATargetWavers(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 0)
+	p := pace{latency: 100 * time.Millisecond, moved: now}
+	for range 10_000 {
+		p.promise(32, now)
+	}
+	before := p.next
+	for i := range 1000 {
+		now = now.Add(time.Millisecond)
+		p.ended(now, time.Duration(80+40*(i%2))*time.Millisecond)
+	}
+	if shift := p.next.Sub(before); shift < -5*time.Second || shift > 5*time.Second {
+		t.Errorf("the next promise moved by %v", shift)
+	}
+}

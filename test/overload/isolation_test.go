@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -121,8 +122,23 @@ func TestTroubleOfOthers(t *testing.T) {
 				ratios = append(ratios, float64(b)/float64(a))
 				t.Logf("p99 %v without, %v with", a.Round(100*time.Microsecond), b.Round(100*time.Microsecond))
 			}
+			t.Logf("the server in trouble, so far: %s", figures(t, hurt, "process_cpu_seconds_total", "postrider_deferred_total", "postrider_attempts_total", "postrider_queue_items"))
 			stop()
 			t.Logf("%s: p99 with ÷ without, median of 5 pairs: %.2f", name, median(ratios))
 		})
 	}
+}
+
+// figures are some of a server's metrics.
+func figures(t *testing.T, s *harness.Server, names ...string) string {
+	t.Helper()
+	var found []string
+	for line := range strings.Lines(string(s.Do(t, http.StatusOK, http.MethodGet, "/metrics", nil, nil).Body)) {
+		for _, name := range names {
+			if strings.HasPrefix(line, name) {
+				found = append(found, strings.TrimSpace(line))
+			}
+		}
+	}
+	return strings.Join(found, ", ")
 }

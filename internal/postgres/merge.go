@@ -136,7 +136,7 @@ func (d *Database) copy(ctx context.Context, tx pgx.Tx, rows []row, heads []head
 			return err
 		}
 	}
-	d.metrics.archived("copy", len(rows), len(beside), len(heads))
+	d.metrics.archived("copy", len(rows), len(ownedBy(rows, 1)), len(heads))
 	return nil
 }
 

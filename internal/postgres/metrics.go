@@ -25,7 +25,7 @@ func newMetrics(r prometheus.Registerer, pool *pgxpool.Pool) *metrics {
 			Help:    "Duration of calls to the database, waiting for a connection included, by kind.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60}}, []string{"kind"}),
 		rows: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postrider_postgres_archived_rows_total",
-			Help: "Rows archived, by table and way: copy (new, by COPY), merge (by INSERT … ON CONFLICT)."}, []string{"table", "way"}),
+			Help: "Deliveries, attempts and events archived, by way: copy (new, by COPY), merge (by INSERT … ON CONFLICT). An attempt may lie in its delivery's row."}, []string{"table", "way"}),
 		relistens: prometheus.NewCounter(prometheus.CounterOpts{Name: "postrider_postgres_listen_losses_total",
 			Help: "How often the connection that hears of changes was lost."}),
 		days: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postrider_postgres_partitions_total",

@@ -38,7 +38,7 @@ func benchSchema(b *testing.B, name string) *Database {
 		b.Skip("needs a PostgreSQL server: set STACK_PG to the URL of a superuser")
 	}
 	name = fmt.Sprintf("bench_%s_%d", name, time.Now().UnixNano())
-	d, err := Open(b.Context(), Options{URL: at + "&pool_max_conns=2&search_path=" + name})
+	d, err := Open(b.Context(), Options{URL: at + "&pool_max_conns=2&statement_timeout=0&search_path=" + name})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -76,4 +76,16 @@ func BenchmarkStackArchive(b *testing.B) {
 	b.ReportMetric(batch/o, "attempts/s")
 	b.ReportMetric(batch/c, "copied/s")
 	b.ReportMetric(c/o, "ratio")
+	b.ReportMetric(archived.bytes(b, "deliveries")/float64(batch*b.N), "bytes/delivery")
+	b.ReportMetric(archived.bytes(b, "events")/float64(batch*b.N), "bytes/event")
+}
+
+// bytes is what a table takes, with its indexes.
+func (d *Database) bytes(b *testing.B, table string) float64 {
+	b.Helper()
+	var n int64
+	if err := d.pool.QueryRow(b.Context(), "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree($1::text::regclass)", table).Scan(&n); err != nil {
+		b.Fatal(err)
+	}
+	return float64(n)
 }

@@ -41,7 +41,7 @@ func newServer(t *testing.T) *pgServer {
 	}
 	s := &pgServer{bin: filepath.Dir(found[len(found)-1]), port: freePort(t)}
 	var err error
-	if s.dir, err = os.MkdirTemp("", "postrider-pg-"); err != nil { // not t.TempDir: the server's user must get in
+	if s.dir, err = os.MkdirTemp("", "postrider-pg-"); err != nil { //nolint:usetesting // the server's user must get in
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(s.dir) })

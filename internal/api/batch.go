@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"unicode/utf8"
@@ -54,36 +53,28 @@ func publishBatch(c *call) error {
 	return c.answer(http.StatusAccepted, out)
 }
 
-// parseBatch reads a batch. Payloads that are objects or arrays share the body's memory.
+// parseBatch reads a batch.
 func parseBatch(body []byte, tenant string, maxPayload int64) ([]*postrider.Event, error) {
 	if !utf8.Valid(body) {
 		return nil, postrider.Errorf(postrider.CodeMalformed, "the body is not UTF-8")
 	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	start, err := d.Token()
-	if err != nil {
-		return nil, postrider.Errorf(postrider.CodeMalformed, "the body is not JSON")
+	if err := validJSON(body); err != nil {
+		return nil, malformed(err)
 	}
-	if start != json.Delim('[') {
-		if !json.Valid(body) {
-			return nil, postrider.Errorf(postrider.CodeMalformed, "the body is not JSON")
-		}
+	if bytes.TrimLeft(body, jsonSpace)[0] != '[' {
 		return nil, &postrider.Error{Code: postrider.CodeInvalid, Message: "the body must be a JSON array of events"}
 	}
 	var events []*postrider.Event
 	var faults postrider.Faults
 	n := 0
-	for ; d.More(); n++ {
+	for raw := range elements(body) {
 		if n == postrider.MaxBatchEvents {
 			faults.Addf("items", "has more than %d events", postrider.MaxBatchEvents)
 			return nil, faults.Err()
 		}
-		var raw json.RawMessage
-		if err := d.Decode(&raw); err != nil {
-			return nil, postrider.Errorf(postrider.CodeMalformed, "item %d is not JSON: %s", n, err.Error())
-		}
 		e := &postrider.Event{Tenant: tenant}
 		prefix := fmt.Sprintf("items[%d].", n)
+		n++
 		if err := parseItem(raw, e, prefix, maxPayload, &faults); err != nil {
 			return nil, err
 		}
@@ -91,12 +82,6 @@ func parseBatch(body []byte, tenant string, maxPayload int64) ([]*postrider.Even
 		if len(faults) > maxProblemFields {
 			return nil, faults.Err()
 		}
-	}
-	if _, err := d.Token(); err != nil {
-		return nil, postrider.Errorf(postrider.CodeMalformed, "the array is not closed")
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, postrider.Errorf(postrider.CodeMalformed, "there is something after the JSON array")
 	}
 	if n == 0 {
 		faults.Addf("items", "must have at least one event")
@@ -106,7 +91,7 @@ func parseBatch(body []byte, tenant string, maxPayload int64) ([]*postrider.Even
 
 // parseItem reads one event. A payload over the limit is an error of its own kind.
 func parseItem(raw json.RawMessage, e *postrider.Event, prefix string, maxPayload int64, faults *postrider.Faults) error {
-	o, err := parseObject(raw)
+	o, err := objectOf(raw) // the batch is valid, so it is
 	if err != nil {
 		faults.Addf(strings.TrimSuffix(prefix, "."), "must be an object whose members are there once")
 		return nil
@@ -167,7 +152,7 @@ func firstMessage(err error) string {
 func payload(raw json.RawMessage, e *postrider.Event) error {
 	switch raw[0] {
 	case '{', '[':
-		e.Payload.Bytes = raw
+		e.Payload.Bytes = bytes.Clone(raw) // one event that stays must not keep the whole body
 		return nil
 	case '"':
 		if loneSurrogate(raw) {

@@ -85,41 +85,38 @@ func parseObject(raw []byte) (object, error) {
 	if !utf8.Valid(raw) {
 		return nil, postrider.Errorf(postrider.CodeMalformed, "the body is not UTF-8")
 	}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	start, err := d.Token()
-	if err != nil {
+	if err := validJSON(raw); err != nil {
 		return nil, malformed(err)
 	}
-	if start != json.Delim('{') {
-		if !json.Valid(raw) {
-			return nil, postrider.Errorf(postrider.CodeMalformed, "the body is not JSON")
-		}
+	return objectOf(raw)
+}
+
+// validJSON tells why something is not one JSON value, io.EOF if it is nothing.
+func validJSON(raw []byte) error {
+	if json.Valid(raw) {
+		return nil
+	}
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return io.EOF
+	}
+	var value json.RawMessage
+	return json.Unmarshal(raw, &value)
+}
+
+// objectOf is the object that valid JSON is.
+func objectOf(valid []byte) (object, error) {
+	if bytes.TrimLeft(valid, jsonSpace)[0] != '{' {
 		return nil, &postrider.Error{Code: postrider.CodeInvalid, Message: "the body must be a JSON object"}
 	}
 	o := object{}
 	var faults postrider.Faults
-	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return nil, malformed(err)
+	for name, value := range members(valid) {
+		if _, twice := o[name]; twice {
+			faults.Addf(name, "is there twice")
 		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return nil, malformed(err)
-		}
-		key, _ := name.(string) // a member's name is one, or Token fails
-		if _, twice := o[key]; twice {
-			faults.Addf(key, "is there twice")
-		}
-		if o[key] = value; len(o) > maxMembers {
+		if o[name] = value; len(o) > maxMembers {
 			return nil, &postrider.Error{Code: postrider.CodeInvalid, Message: fmt.Sprintf("an object has more than %d members", maxMembers)}
 		}
-	}
-	if _, err := d.Token(); err != nil {
-		return nil, malformed(err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, postrider.Errorf(postrider.CodeMalformed, "there is something after the JSON object")
 	}
 	return o, faults.Err()
 }

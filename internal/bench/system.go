@@ -17,6 +17,7 @@ type system struct {
 	r     *run
 	api   *process
 	procs []*process // api among them
+	roles []string   // of procs
 	key   string
 	env   []string
 	c     *client.Client
@@ -50,11 +51,16 @@ func (r *run) serve(flags ...string) (*system, error) {
 func (s *system) add(roles string, flags ...string) (*process, error) {
 	args := []string{"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(s.r.dir, "data"), "--log-level", "warn", "--roles", roles}
 	args = append(append(args, s.r.Serve...), flags...)
-	p, err := s.r.start(s.env, args...)
+	profile, gather, err := s.r.profiled(roles)
 	if err != nil {
 		return nil, err
 	}
-	s.procs = append(s.procs, p)
+	p, err := s.r.start(s.env, append(args, profile...)...)
+	if err != nil {
+		return nil, err
+	}
+	gather(p)
+	s.procs, s.roles = append(s.procs, p), append(s.roles, roles)
 	return p, nil
 }
 

@@ -242,6 +242,14 @@ func (e *events) Find(ctx context.Context, tenant, id string) (*postrider.Event,
 	return list[0], nil
 }
 
+// hasRecent reports whether an event is durable and still in memory.
+func (e *events) hasRecent(n int64, tenant, id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	i := n - e.first
+	return i >= 0 && i < int64(len(e.recent)) && e.recent[i].ID == id && e.recent[i].Tenant == tenant
+}
+
 // fannedOut is the position after the last event whose fan-out is recorded.
 func (e *events) fannedOut() int64 {
 	e.mu.Lock()

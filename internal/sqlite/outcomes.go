@@ -38,7 +38,7 @@ func newStore(db *DB) *store {
 func (s *store) apply(t *tx, outcomes []postrider.Outcome, lazy bool) error {
 	folded, fanOuts := postrider.Fold(outcomes)
 	for _, f := range fanOuts {
-		if err := insertHead(t, f); err != nil {
+		if err := s.insertHead(t, f); err != nil {
 			return err
 		}
 	}
@@ -112,11 +112,14 @@ func (s *store) flush(t *tx) error {
 
 // insertHead stores what a fan-out tells of its event, once. An event of this file's own log needs none: the log has it for
 // as long as a head would be kept.
-func insertHead(t *tx, o *postrider.Outcome) error {
+func (s *store) insertHead(t *tx, o *postrider.Outcome) error {
 	e := &o.Event
 	var there bool
 	hash := idHash(o.Tenant, e.ID)
 	if at, err := parsePosition(e.Position); err == nil {
+		if s.db.events.hasRecent(at, o.Tenant, e.ID) {
+			return nil
+		}
 		err := t.row("SELECT EXISTS (SELECT 1 FROM events WHERE position = ? AND tenant = ? AND id = ?)", []any{at, o.Tenant, e.ID}, &there)
 		if err != nil || there {
 			return err

@@ -51,13 +51,7 @@ func TestFrozenFeed(t *testing.T) {
 		return "the frozen dispatcher has not put off anything"
 	})
 	mend()
-	harness.Await(t, func() string {
-		a, err := frozen.Call(t.Context(), http.MethodGet, "/readyz", nil)
-		if err != nil || a.Status != http.StatusOK {
-			return fmt.Sprintf("the dispatcher whose feed was frozen is not ready: %v %s", err, a.Body)
-		}
-		return ""
-	})
+	f.awaitReady(t, "the dispatcher whose feed was frozen", frozen)
 }
 
 // awaitMatch publishes until an event of a type arrives: the consumer hears of a new subscription a little later.

@@ -3,6 +3,8 @@ package stack
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"slices"
@@ -116,6 +118,7 @@ func (f *fleet) startAt(t *testing.T, at addresses, roles string, more ...string
 		Env:  []string{"POSTRIDER_SECRET_KEY=" + f.secret, "AWS_ACCESS_KEY_ID=" + os.Getenv("AWS_ACCESS_KEY_ID"), "AWS_SECRET_ACCESS_KEY=" + os.Getenv("AWS_SECRET_ACCESS_KEY")},
 		Args: append(append([]string{"--roles", roles}, f.arguments(at)...), more...),
 	})
+	f.awaitReady(t, roles, s)
 	t.Logf("%s is ready after %s", roles, time.Since(begun).Round(time.Millisecond))
 	if strings.Contains(roles, "api") {
 		f.serving.Store(s)
@@ -124,6 +127,18 @@ func (f *fleet) startAt(t *testing.T, at addresses, roles string, more ...string
 		f.caching = append(f.caching, s)
 	}
 	return s
+}
+
+// awaitReady waits until nothing that a process needs is missing: on a slow machine servers answer late.
+func (f *fleet) awaitReady(t *testing.T, roles string, s *harness.Server) {
+	t.Helper()
+	harness.Await(t, func() string {
+		a, err := s.Call(t.Context(), http.MethodGet, "/readyz", nil)
+		if err != nil || a.Status != http.StatusOK {
+			return fmt.Sprintf("%s is not ready: %v %s", roles, err, a.Body)
+		}
+		return ""
+	})
 }
 
 // startAll starts five processes, one a role.

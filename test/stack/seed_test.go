@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"slices"
@@ -96,7 +97,16 @@ func (f *fleet) checkAttempts(t *testing.T, d harness.Delivery, want ...int) {
 func (f *fleet) replay(t *testing.T, r *harness.Receiver, target int64, id string, sent map[string][]byte) {
 	t.Helper()
 	d := f.api().AwaitState(t, id, target, "delivered")
-	f.api().Do(t, http.StatusAccepted, http.MethodPost, "/webhooks/deliveries/"+d.ID+"/replay", nil, nil)
+	harness.Await(t, func() string { // a 503 is no fault: Kafka may be busy with itself
+		a, err := f.api().Call(t.Context(), http.MethodPost, "/webhooks/deliveries/"+d.ID+"/replay", nil)
+		switch {
+		case err != nil || a.Status == http.StatusServiceUnavailable:
+			return fmt.Sprintf("the replay is not accepted: %v %s", err, a.Body)
+		case a.Status != http.StatusAccepted:
+			t.Fatalf("the replay is answered %d: %s", a.Status, a.Body)
+		}
+		return ""
+	})
 	isReplay := func(m harness.Message) bool { return m.ID == id && m.Replay == 1 }
 	messages := r.Await(t, "the replay of "+id, func(all []harness.Message) bool {
 		for _, m := range all {

@@ -21,7 +21,7 @@ import (
 
 // Defaults of a Manager.
 const (
-	DefaultCredit = 16_384
+	DefaultCredit = 8192
 	DefaultDrain  = 30 * time.Second
 )
 

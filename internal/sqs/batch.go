@@ -19,15 +19,10 @@ import (
 // request runs a batch once and returns the entries that failed, by their place.
 type request func(ctx context.Context, batch []*entry) ([]types.BatchResultErrorEntry, error)
 
-// repeat runs a batch, completes what went through or is refused for good, and repeats the rest with back-off until the
-// first entry's time is over. A batch that is refused as a whole goes on in halves, so that one entry never holds up others.
-func (q *Queue) repeat(batch []*entry, run request) {
-	ctx, cancel := context.WithDeadline(q.ctx, batch[0].expires)
-	defer cancel()
-	q.repeatIn(ctx, batch, run)
-}
-
-func (q *Queue) repeatIn(ctx context.Context, batch []*entry, run request) {
+// repeat runs a batch, completes what went through or is refused for good, and repeats the rest with back-off until ctx ends; it
+// reports whether all of it was answered. A batch that is refused as a whole goes on in halves, so that one entry never holds up
+// others.
+func (q *Queue) repeat(ctx context.Context, batch []*entry, run request) bool {
 	pause := 50 * time.Millisecond
 	for {
 		failed, err := q.once(ctx, batch, run)
@@ -36,19 +31,18 @@ func (q *Queue) repeatIn(ctx context.Context, batch []*entry, run request) {
 			batch, err = settleEntries(batch, failed)
 		case refusal(codeOf(err)) && len(batch) > 1:
 			half := len(batch) / 2
-			q.repeatIn(ctx, batch[:half], run)
-			batch = batch[half:]
-			continue
+			one, two := q.repeat(ctx, batch[:half], run), q.repeat(ctx, batch[half:], run)
+			return one && two
 		case refusal(codeOf(err)):
 			batch[0].done(postrider.Errorf(postrider.CodeTooLarge, "the queue refuses a message: %w", err))
-			return
+			return true
 		}
 		if len(batch) == 0 {
-			return
+			return true
 		}
 		if !sleep(ctx, pause/2+rand.N(pause/2)) {
 			failAll(batch, err)
-			return
+			return false
 		}
 		q.metrics.resent.Add(float64(len(batch)))
 		pause = min(2*pause, 2*time.Second)

@@ -3,6 +3,7 @@ package sqs
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postrider/postrider"
@@ -29,12 +30,11 @@ func sendWait(lane postrider.Lane) time.Duration {
 
 // entry is one message to send, or one to remove.
 type entry struct {
-	body    string // to send
-	delay   int32
-	group   string
-	handle  string    // to remove
-	expires time.Time // when it fails
-	done    func(error)
+	body   string // to send
+	delay  int32
+	group  string
+	handle string // to remove
+	done   func(error)
 }
 
 // gatherer makes batches of the entries of many callers. A batch waits for company, and longer only while all senders are
@@ -43,7 +43,9 @@ type gatherer struct {
 	queue *Queue
 	lane  *lane
 	wait  time.Duration
-	run   func(l *lane, batch []*entry)
+	run   func(ctx context.Context, l *lane, batch []*entry) bool
+
+	failing atomic.Bool // the last batch failed for lack of an answer: the next ones are tried for a shorter time
 
 	entries chan *entry
 	free    chan struct{} // holds a value for each batch under way
@@ -52,7 +54,7 @@ type gatherer struct {
 	ended   chan struct{}
 }
 
-func (q *Queue) newGatherer(l *lane, wait time.Duration, run func(*lane, []*entry)) *gatherer {
+func (q *Queue) newGatherer(l *lane, wait time.Duration, run func(context.Context, *lane, []*entry) bool) *gatherer {
 	g := &gatherer{queue: q, lane: l, wait: wait, run: run, entries: make(chan *entry, gatherBacklog), free: make(chan struct{}, senders),
 		ended: make(chan struct{})}
 	q.work.Go(g.loop)
@@ -61,21 +63,20 @@ func (q *Queue) newGatherer(l *lane, wait time.Duration, run func(*lane, []*entr
 
 var errClosed = postrider.Errorf(postrider.CodeGone, "the queue is closed")
 
-// add hands an entry on; it blocks while the backlog is full, for the entry's time at most. The entry's done is called once,
-// unless add fails.
-func (g *gatherer) add(ctx context.Context, e *entry) error {
+// add hands an entry on; it blocks while the backlog is full, for patience at most. The entry's done is called once, unless add
+// fails.
+func (g *gatherer) add(ctx context.Context, e *entry, patience time.Duration) error {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	if g.closed {
 		return errClosed
 	}
-	e.expires = time.Now().Add(g.queue.timeout)
 	select {
 	case g.entries <- e:
 		return nil
 	default:
 	}
-	timer := time.NewTimer(g.queue.timeout)
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case g.entries <- e:
@@ -116,9 +117,23 @@ func (g *gatherer) loop() {
 		batch, next = g.fill(next)
 		running.Go(func() {
 			defer func() { <-g.free }()
-			g.run(g.lane, batch)
+			g.try(batch)
 		})
 	}
+}
+
+// probing is how long a batch is tried after the last one failed, so that a backlog ends soon while the server is away.
+const probing = 2 * time.Second
+
+// try runs a batch within its time, which begins now: waiting for a server that is slow is no failure.
+func (g *gatherer) try(batch []*entry) {
+	within := g.queue.timeout
+	if g.failing.Load() {
+		within = min(within, probing)
+	}
+	ctx, cancel := context.WithTimeout(g.queue.ctx, within)
+	defer cancel()
+	g.failing.Store(!g.run(ctx, g.lane, batch))
 }
 
 // fill makes a batch, for which a sender is free then.

@@ -157,14 +157,17 @@ func TestStackPendingRetries(t *testing.T) {
 		inline        bool
 		watch         time.Duration // 0: until all were handed on
 	}{
-		"AtOnce": {targets: 1, pack: 10, inline: true},
+		"AtOnce": {targets: 1, pack: 50},
+		"Inline": {targets: 1, pack: 10, inline: true}, // 1 KB each, which stays in the queue
 		"Spread": {targets: 100, pack: 4, over: time.Hour, watch: 30 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			queue := fmt.Sprintf("pr-%d", time.Now().UnixNano())
 			q := open(t, queue, pendingLease)
 			begin := time.Now().Add(time.Duration(n/1000)*300*time.Millisecond + 2*time.Second).Truncate(time.Second)
+			putting := time.Now()
 			messages := putAway(t, q, n, c.targets, c.pack, c.over, c.inline, begin)
+			put := time.Since(putting)
 			started := time.Now()
 			first := startChild(t, queue)
 			first.report()
@@ -206,8 +209,8 @@ func TestStackPendingRetries(t *testing.T) {
 			for _, of := range r.Requests {
 				requests += of
 			}
-			t.Logf("%s: %d deliveries in %d messages; %d handed on, the last %v after the first was due, up to %v late; %v of the manager's requests, %.0f a minute; at most %d MiB resident",
-				name, n, messages, len(seen), last.Sub(begin).Round(time.Millisecond), late.Round(time.Millisecond), r.Requests, float64(requests)/took.Minutes(), r.RSS/1024)
+			t.Logf("%s: %d deliveries in %d messages, put within %v; %d handed on, the last %v after the first was due, up to %v late; %v of the manager's requests, %.0f a minute; at most %d MiB resident",
+				name, n, messages, put.Round(time.Millisecond), len(seen), last.Sub(begin).Round(time.Millisecond), late.Round(time.Millisecond), r.Requests, float64(requests)/took.Minutes(), r.RSS/1024)
 			if c.watch == 0 && len(seen) != n {
 				t.Errorf("%d of %d were handed on", len(seen), n)
 			}

@@ -30,7 +30,7 @@ func (q *Queue) Put(ctx context.Context, items ...postrider.Item) (*postrider.Co
 	commit, each := gathered(len(entries))
 	for i, e := range entries {
 		e.done = each
-		if err := q.lanes[items[i].Lane].sends.add(ctx, e); err != nil {
+		if err := q.lanes[items[i].Lane].sends.add(ctx, e, q.timeout); err != nil {
 			for range entries[i:] {
 				each(err)
 			}
@@ -76,8 +76,8 @@ func gathered(n int) (*postrider.Commit, func(error)) {
 }
 
 // sendBatch sends until every entry is acknowledged, refused, or its time is over.
-func (q *Queue) sendBatch(l *lane, batch []*entry) {
-	q.repeat(batch, func(ctx context.Context, batch []*entry) ([]types.BatchResultErrorEntry, error) {
+func (q *Queue) sendBatch(ctx context.Context, l *lane, batch []*entry) bool {
+	return q.repeat(ctx, batch, func(ctx context.Context, batch []*entry) ([]types.BatchResultErrorEntry, error) {
 		in := &sqs.SendMessageBatchInput{QueueUrl: &l.url, Entries: make([]types.SendMessageBatchRequestEntry, len(batch))}
 		size := 0
 		for i, e := range batch {
@@ -98,8 +98,8 @@ func (q *Queue) sendBatch(l *lane, batch []*entry) {
 
 // removeBatch removes until every entry is gone, or its time is over. A handle that the server no longer takes is of a
 // message that was removed before, or that was received anew: whoever has it will remove it.
-func (q *Queue) removeBatch(l *lane, batch []*entry) {
-	q.repeat(batch, func(ctx context.Context, batch []*entry) ([]types.BatchResultErrorEntry, error) {
+func (q *Queue) removeBatch(ctx context.Context, l *lane, batch []*entry) bool {
+	return q.repeat(ctx, batch, func(ctx context.Context, batch []*entry) ([]types.BatchResultErrorEntry, error) {
 		in := &sqs.DeleteMessageBatchInput{QueueUrl: &l.url, Entries: make([]types.DeleteMessageBatchRequestEntry, len(batch))}
 		for i, e := range batch {
 			in.Entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &e.handle}

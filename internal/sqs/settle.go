@@ -26,7 +26,7 @@ func (q *Queue) Settle(ctx context.Context, l *postrider.Lease, follow ...postri
 			return
 		}
 		e := &entry{handle: handleOf(l), done: complete}
-		if err := q.lanes[l.Lane].removes.add(q.ctx, e); err != nil {
+		if err := q.lanes[l.Lane].removes.add(q.ctx, e, q.limits.Lease); err != nil {
 			complete(err)
 		}
 	})

@@ -37,10 +37,10 @@ func (q *Queue) unreadable(lane postrider.Lane, l *lane, m *types.Message, recei
 func (q *Queue) sendAnew(l *lane, m *types.Message, body string) {
 	sent, done := postrider.NewCommit()
 	e := &entry{body: body, group: m.Attributes["MessageGroupId"], delay: wholeSeconds(postrider.MaxDelay), done: done}
-	if err := l.sends.add(q.ctx, e); err != nil {
+	if err := l.sends.add(q.ctx, e, q.timeout); err != nil {
 		return
 	}
 	if sent.Wait(q.ctx) == nil {
-		_ = l.removes.add(q.ctx, &entry{handle: aws.ToString(m.ReceiptHandle), done: func(error) {}}) // if not removed, it comes again
+		_ = l.removes.add(q.ctx, &entry{handle: aws.ToString(m.ReceiptHandle), done: func(error) {}}, q.timeout) // if not removed, it comes again
 	}
 }

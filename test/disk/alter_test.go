@@ -28,3 +28,14 @@ func alter(t *testing.T, dir, statement string) {
 		t.Fatalf("%s: %v", statement, err)
 	}
 }
+
+// pragma reads a setting of the file of a folder.
+func pragma(t *testing.T, dir, name string) (value int) {
+	t.Helper()
+	db := open(t, dir)
+	defer db.Close()
+	if err := db.QueryRowContext(t.Context(), "PRAGMA "+name).Scan(&value); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}

@@ -59,6 +59,9 @@ func TestBackupOfALiveFolder(t *testing.T) {
 	if !sound || report.Counts["events"] < int64(len(before)) {
 		t.Fatalf("the copy: %d events of %d, faults %v", report.Counts["events"], len(before), report.Faults)
 	}
+	if got := pragma(t, restored, "auto_vacuum"); got != 2 { // incremental: else retention would give no space back
+		t.Errorf("auto_vacuum of the copy is %d", got)
+	}
 	up.Store(true)
 	s = harness.Start(t, restored, settings...)
 	r.Await(t, "what was acknowledged before the copy", func(m []harness.Message) bool { return arrivedAll(m, before) })

@@ -4,6 +4,7 @@ package disk
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -16,7 +17,10 @@ import (
 	"github.com/postrider/postrider/test/harness"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(harness.Main(m))
+}
 
 // settings keep retries short.
 var settings = []string{"--retry-base", "100ms", "--retry-max", "500ms", "--log-level", "warn"}

@@ -4,7 +4,6 @@ import (
 	"container/heap"
 	"container/list"
 	"context"
-	"database/sql"
 	"sync"
 	"time"
 
@@ -21,8 +20,8 @@ const (
 	fullPoll      = 5 * time.Millisecond
 )
 
-// queue is a postrider.Queue. Which items there are, and when they are due, is in memory (some 40 bytes an item); what is
-// in them is in the file, and for the newest also in memory. Leases are in memory only: the folder has one process.
+// queue is a postrider.Queue. Which items there are, and when they are due, is in memory (24 bytes for one that is delayed and
+// in the file only); what is in them is in the file, and for the newest also in memory. Leases are in memory only: the folder has one process.
 //
 // An item that is settled in the group of its put is never written: both are left out.
 type queue struct {
@@ -36,6 +35,7 @@ type queue struct {
 	bytes   int64
 	stopped bool
 	done    chan struct{}
+	loading sync.WaitGroup
 }
 
 var _ postrider.Queue = (*queue)(nil)
@@ -72,31 +72,9 @@ type leased struct {
 func openQueue(ctx context.Context, db *DB) (*queue, error) {
 	q := &queue{db: db, next: 1, leases: list.New(), done: make(chan struct{})}
 	for i := range q.lanes {
-		q.lanes[i] = newLaneState()
+		q.lanes[i] = newLaneState(postrider.Lane(i))
 	}
-	tenants := map[string]string{} // one string a tenant
-	rows, err := db.read.QueryContext(ctx, "SELECT id, lane, tenant, due, weight FROM queue ORDER BY id")
-	if err != nil {
-		return nil, fault("read the queue", err)
-	}
-	now := db.clock().UnixMilli()
-	err = each(rows, func(rows *sql.Rows) error {
-		e := &entry{state: stateWritten}
-		if err := rows.Scan(&e.id, &e.lane, &e.tenant, &e.due, &e.weight); err != nil {
-			return err
-		}
-		if known, ok := tenants[e.tenant]; ok {
-			e.tenant = known
-		} else {
-			tenants[e.tenant] = e.tenant
-		}
-		if int(e.lane) < len(q.lanes) {
-			q.lanes[e.lane].add(e, now)
-		}
-		q.next = e.id + 1
-		return nil
-	})
-	return q, fault("read the queue", err)
+	return q, q.load(ctx)
 }
 
 // Limits tells what the queue takes; see postrider.Queue.
@@ -316,7 +294,7 @@ func (q *queue) Stats(context.Context) ([postrider.Lanes]postrider.LaneStats, er
 	now := q.db.clock().UnixMilli()
 	for i, lane := range q.lanes {
 		lane.promote(now)
-		all[i] = postrider.LaneStats{Items: int64(lane.count), Delayed: int64(len(lane.delayed)), Oldest: lane.oldest(now)}
+		all[i] = postrider.LaneStats{Items: int64(lane.count), Delayed: int64(len(lane.delayed) + lane.cold.len()), Oldest: lane.oldest(now)}
 	}
 	for el := q.leases.Front(); el != nil; el = el.Next() {
 		all[el.Value.(*leased).lane].Items++
@@ -329,11 +307,15 @@ func (q *queue) Close() error { return nil }
 
 func (q *queue) stop() {
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	if !q.stopped {
 		q.stopped = true
 		close(q.done)
 	}
+	q.mu.Unlock()
+	q.loading.Wait()
 }
 
-var _ heap.Interface = (*delayHeap)(nil)
+var (
+	_ heap.Interface = (*delayHeap)(nil)
+	_ heap.Interface = (*coldHeap)(nil)
+)

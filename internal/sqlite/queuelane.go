@@ -3,16 +3,21 @@ package sqlite
 import (
 	"container/heap"
 	"time"
+
+	"github.com/postrider/postrider"
 )
 
 // laneState is one lane: what is due, by tenant, and what is delayed.
 type laneState struct {
-	tenants map[string]*tenantQueue
-	ring    []*tenantQueue // tenants that have something due, in turn
-	turn    int
-	count   int // items due
-	delayed delayHeap
-	wake    chan struct{} // has a value if something became due
+	lane     postrider.Lane
+	tenants  map[string]*tenantQueue
+	ring     []*tenantQueue // tenants that have something due, in turn
+	turn     int
+	count    int // items due
+	delayed  delayHeap
+	cold     coldItems
+	demoteAt int
+	wake     chan struct{} // has a value if something became due
 }
 
 // tenantQueue is what one tenant has due, first come first served.
@@ -22,8 +27,8 @@ type tenantQueue struct {
 	head   int
 }
 
-func newLaneState() *laneState {
-	return &laneState{tenants: map[string]*tenantQueue{}, wake: make(chan struct{}, 1)}
+func newLaneState(lane postrider.Lane) *laneState {
+	return &laneState{lane: lane, tenants: map[string]*tenantQueue{}, wake: make(chan struct{}, 1), demoteAt: firstDemotion}
 }
 
 func (t *tenantQueue) len() int { return len(t.items) - t.head }
@@ -59,6 +64,14 @@ func (s *laneState) add(e *entry, now int64) {
 	s.signal()
 }
 
+// addCold adds an item that is not due, and in the file only.
+func (s *laneState) addCold(e *entry) {
+	s.cold.add(e.due, e.id, e.weight, e.tenant)
+	if s.cold.heap[0].id == e.id {
+		s.signal()
+	}
+}
+
 func (s *laneState) signal() {
 	select {
 	case s.wake <- struct{}{}:
@@ -70,6 +83,9 @@ func (s *laneState) signal() {
 func (s *laneState) promote(now int64) {
 	for len(s.delayed) > 0 && s.delayed[0].due <= now {
 		s.add(heap.Pop(&s.delayed).(*entry), now)
+	}
+	for s.cold.len() > 0 && s.cold.heap[0].due <= now {
+		s.add(s.cold.pop(s.lane), now)
 	}
 }
 

@@ -55,6 +55,7 @@ func (q *queue) takeDue(r postrider.TakeRequest) ([]*leased, time.Duration, erro
 	q.expire(now)
 	lane := q.lanes[r.Lane]
 	lane.promote(now.UnixMilli())
+	lane.demote()
 	var taken []*leased
 	for credit := int32(min(r.Credit, 1<<20)); credit > 0; {
 		e := lane.take(credit, len(taken) == 0, r.Full)
@@ -88,6 +89,9 @@ func (q *queue) untilNext(lane *laneState, now time.Time) time.Duration {
 	wait := longestSleep // the wall clock may jump
 	if len(lane.delayed) > 0 {
 		wait = min(wait, time.UnixMilli(lane.delayed[0].due).Sub(now)+time.Millisecond)
+	}
+	if lane.cold.len() > 0 {
+		wait = min(wait, time.UnixMilli(lane.cold.heap[0].due).Sub(now)+time.Millisecond)
 	}
 	if front := q.leases.Front(); front != nil {
 		wait = min(wait, front.Value.(*leased).expires.Sub(now)+time.Millisecond)

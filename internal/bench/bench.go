@@ -98,7 +98,7 @@ func Run(ctx context.Context, o Options) (*Record, error) {
 
 // runCase runs one case in a folder of its own.
 func runCase(ctx context.Context, o Options, c *Case) *CaseRecord {
-	r := &run{Options: o, ctx: ctx, record: &CaseRecord{Name: c.Name, About: c.About}}
+	r := &run{Options: o, ctx: ctx, record: &CaseRecord{Name: c.Name, About: c.About, Figures: []Figure{}}}
 	fmt.Fprintf(o.Progress, "%s: %s\n", c.Name, c.About)
 	begun := time.Now()
 	err := r.inFolder(c.run)

@@ -135,8 +135,9 @@ func FuzzChecks(f *testing.F) {
 		if id, err := postrider.ParseDeliveryID(s); err == nil && id.String() != s {
 			t.Errorf("delivery id %q reads as %q", s, id)
 		}
-		if got := postrider.Traceparent(s); got != "" && got != s {
-			t.Errorf("traceparent %q became %q", s, got)
+		trace := postrider.TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", s)
+		if parent, state := postrider.SplitTrace(trace); postrider.TraceContext(parent, state) != trace {
+			t.Errorf("trace %q became %q", trace, postrider.TraceContext(parent, state))
 		}
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"mime"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -31,7 +30,7 @@ type Event struct {
 	ContentType string    // "" is DefaultContentType
 	AcceptedAt  time.Time // the log's timestamp, in whole milliseconds, UTC
 	Position    Position  // "" until the log has given one
-	Trace       string    // a W3C traceparent, or ""
+	Trace       string    // see TraceContext; "" if there is none
 	Payload     Payload
 }
 
@@ -88,17 +87,4 @@ func DerivedEventID(topic string, partition int32, offset int64, at time.Time) s
 	binary.BigEndian.PutUint64(tail[13:], uint64(at.UnixMilli()))
 	h.Write(tail[:])
 	return "evt_" + base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:18])
-}
-
-// Traceparent refuses nothing: it returns s if it has the shape of a W3C traceparent header, else "".
-func Traceparent(s string) string {
-	if len(s) != 55 || s[2] != '-' || s[35] != '-' || s[52] != '-' {
-		return ""
-	}
-	for _, part := range []string{s[:2], s[3:19], s[19:35], s[36:52], s[53:]} {
-		if _, err := strconv.ParseUint(part, 16, 64); err != nil {
-			return ""
-		}
-	}
-	return s
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/postrider/postrider/internal/budget"
 	"github.com/postrider/postrider/internal/match"
 	"github.com/postrider/postrider/internal/seal"
+	"github.com/postrider/postrider/internal/trace"
 )
 
 // DefaultSecretOverlap is how long a secret signs on after a newer one took its place.
@@ -52,6 +53,7 @@ type Options struct {
 	SecretOverlap time.Duration // 0: DefaultSecretOverlap
 	Version       string        // of the program
 
+	Tracer     *trace.Tracer         // nil: off
 	Clock      postrider.Clock       // nil: time.Now
 	Logger     *slog.Logger          // nil: nothing is logged
 	Registerer prometheus.Registerer // nil: no metrics

@@ -40,10 +40,7 @@ func publishBatch(c *call) error {
 	if err != nil {
 		return err
 	}
-	for _, e := range events {
-		e.Trace = postrider.Traceparent(c.r.Header.Get("Traceparent"))
-	}
-	if err := c.append(events); err != nil {
+	if err := c.traced(events); err != nil {
 		return err
 	}
 	out := list[eventID]{Items: make([]eventID, len(events))}

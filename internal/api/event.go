@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,7 +49,7 @@ func publish(c *call) error {
 	}
 	defer release()
 	event.Payload = postrider.Payload{Size: int64(len(body)), Bytes: body}
-	if err := c.append([]*postrider.Event{event}); err != nil {
+	if err := c.traced([]*postrider.Event{event}); err != nil {
 		return err
 	}
 	return c.answer(http.StatusAccepted, eventID{event.ID})
@@ -59,8 +60,7 @@ func (c *call) eventHead() (*postrider.Event, error) {
 	var faults postrider.Faults
 	c.known(&faults)
 	h := c.r.Header
-	e := &postrider.Event{Tenant: c.tenant, ID: h.Get("Postrider-Event-Id"), Type: h.Get("Postrider-Event-Type"), ContentType: h.Get("Content-Type"),
-		Trace: postrider.Traceparent(h.Get("Traceparent"))}
+	e := &postrider.Event{Tenant: c.tenant, ID: h.Get("Postrider-Event-Id"), Type: h.Get("Postrider-Event-Type"), ContentType: h.Get("Content-Type")}
 	switch asked := c.r.URL.Query().Get("type"); {
 	case e.Type == "" && asked == "":
 		faults.Addf("Postrider-Event-Type", "is missing: give the event's type there or in ?type=")
@@ -127,6 +127,22 @@ func (c *call) readWithin(limit int64) ([]byte, error) {
 	}
 	_ = control.SetReadDeadline(time.Time{})
 	return body, nil
+}
+
+// traced appends events that carry the trace of the request.
+func (c *call) traced(events []*postrider.Event) error {
+	carried := postrider.TraceContext(c.r.Header.Get("Traceparent"), strings.Join(c.r.Header.Values("Tracestate"), ","))
+	span := c.api.Tracer.Intake(carried, c.tenant, len(events))
+	defer span.End()
+	carried = span.Trace(carried)
+	for _, e := range events {
+		e.Trace = carried
+	}
+	err := c.append(events)
+	if err != nil {
+		span.Failed(string(postrider.CodeOf(err)))
+	}
+	return err
 }
 
 // append puts events into the log and waits until they are durable.

@@ -8,6 +8,7 @@ import (
 	"github.com/postrider/postrider/internal/config"
 	"github.com/postrider/postrider/internal/match"
 	"github.com/postrider/postrider/internal/steady"
+	"github.com/postrider/postrider/internal/trace"
 )
 
 // process is what runs.
@@ -23,12 +24,18 @@ type process struct {
 	recorders []*part // archiver, announcer
 	follower  *part   // the cache
 	monitor   *part
+
+	tracer *trace.Tracer // nil: off
 }
 
 // start starts the roles. What each needs is there before it.
 func (a *app) start(ctx context.Context, front *front) (*process, error) {
 	p := &process{app: a, front: front, failed: make(chan *part, 16)}
-	b := &builder{app: a}
+	var err error
+	if p.tracer, err = a.openTracer(ctx); err != nil {
+		return nil, err
+	}
+	b := &builder{app: a, tracer: p.tracer}
 	roles, err := b.build() //nolint:contextcheck // a gauge that is read later has no context of ours
 	if err != nil {
 		return nil, err
@@ -84,6 +91,7 @@ func (p *process) stop(ctx context.Context) error {
 	}
 	errs = append(errs, stop(drain, p.monitor)...)
 	errs = append(errs, p.front.stop(ctx))
+	p.closeTracer(ctx)
 	err := errors.Join(errs...)
 	a.Logger.Info("stopped", "took", a.Clock().Sub(begun).Round(time.Millisecond))
 	return err

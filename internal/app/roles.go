@@ -15,6 +15,7 @@ import (
 	"github.com/postrider/postrider/internal/egress"
 	"github.com/postrider/postrider/internal/match"
 	"github.com/postrider/postrider/internal/retry"
+	"github.com/postrider/postrider/internal/trace"
 )
 
 // builder makes the roles of a process from its engines and settings, and what they share.
@@ -24,6 +25,7 @@ type builder struct {
 	budget    *budget.Budget
 	cache     *match.Cache
 	announcer *announce.Announcer
+	tracer    *trace.Tracer // nil: off
 }
 
 // role is what start starts.
@@ -84,7 +86,7 @@ func (b *builder) consumer() *consume.Consumer {
 		inline = -1 // none travels in the queue
 	}
 	return consume.New(consume.Options{
-		Events: a.engines.events, Queue: a.engines.queue, Payloads: a.engines.payloads, Outcomes: a.engines.outcomes, Cache: b.cache,
+		Events: a.engines.events, Queue: a.engines.queue, Payloads: a.engines.payloads, Outcomes: a.engines.outcomes, Cache: b.cache, Tracer: b.tracer,
 		InlineLimit: inline, Drain: a.drain(), Clock: a.Clock, Logger: a.Logger, Registerer: a.registry,
 	})
 }
@@ -96,13 +98,14 @@ func (b *builder) dispatcher() *dispatch.Dispatcher {
 		Database: a.engines.database, Cache: b.cache, Transport: b.guard.Transport, Open: a.box.Open, Budget: b.budget,
 		Retry: c.Retry, Timeout: c.Timeout, MaxInFlight: c.MaxInFlight, TargetMaxInFlight: c.TargetMaxInFlight, Drain: a.drain(),
 		UserAgent: "Postrider/" + a.Version, Process: a.instance, Announce: b.announcer.Nudge,
+		Tracer: b.tracer, TraceTargets: c.TraceTargets,
 		Clock: a.Clock, Logger: a.Logger, Registerer: a.registry,
 	})
 }
 
 func (b *builder) retry() *retry.Manager {
 	a := b.app
-	return retry.New(retry.Options{Queue: a.engines.queue, Drain: a.drain(), Clock: a.Clock, Logger: a.Logger, Registerer: a.registry})
+	return retry.New(retry.Options{Queue: a.engines.queue, Tracer: b.tracer, Drain: a.drain(), Clock: a.Clock, Logger: a.Logger, Registerer: a.registry})
 }
 
 func (b *builder) archiver() *archive.Archiver {
@@ -122,6 +125,6 @@ func (b *builder) api() *api.API {
 	return api.New(api.Options{
 		Database: a.engines.database, Events: a.engines.events, Queue: a.engines.queue, Payloads: a.engines.payloads, Outcomes: a.engines.outcomes, Cache: b.cache,
 		Box: a.box, Guard: b.guard, Budget: b.budget, AdminKey: a.adminKey, BasePath: c.BasePath, MaxPayload: c.MaxPayload,
-		SecretOverlap: c.SecretOverlap, Version: a.Version, Clock: a.Clock, Logger: a.Logger, Registerer: a.registry,
+		Tracer: b.tracer, SecretOverlap: c.SecretOverlap, Version: a.Version, Clock: a.Clock, Logger: a.Logger, Registerer: a.registry,
 	})
 }

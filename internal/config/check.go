@@ -42,6 +42,7 @@ func (f *Flags) Check(sources *Sources) (*Config, error) {
 	r.targets(c, f)
 	r.delivery(c, f)
 	r.payloads(c, f)
+	r.tracing(c, f)
 	if len(r.faults) > 0 {
 		return nil, &Error{Faults: r.faults}
 	}

@@ -49,6 +49,10 @@ type Config struct {
 	DrainDelay time.Duration // from the moment when readiness says no to the moment when intake does
 	LogLevel   slog.Level
 	LogFormat  string // "text" or "json"
+
+	OTLPEndpoint string  // base URL of a collector; "": no traces are made
+	TraceRatio   float64 // share of the traces that begin here which are recorded
+	TraceTargets bool    // messages carry traceparent
 }
 
 // Secret is a string that does not print itself.

@@ -15,6 +15,9 @@ type Flags struct {
 	LogLevel  string `help:"Least level that is logged: debug, info, warn or error." default:"info" group:"General"`
 	LogFormat string `help:"Format of the log on standard error: text or json." default:"text" group:"General"`
 
+	OTLPEndpoint string `name:"otlp-endpoint" help:"Base URL of an OpenTelemetry collector that gets traces by OTLP over HTTP; none are made without it. OTEL_EXPORTER_OTLP_ENDPOINT sets it too." placeholder:"URL" group:"General"`
+	TraceRatio   string `help:"Share of the traces that begin here which are recorded, 0 to 1; for one that began elsewhere its sampled flag counts." default:"1" group:"General"`
+
 	Listen        string `help:"Address of the API, health and metrics." default:"127.0.0.1:8400" group:"API"`
 	BasePath      string `help:"Prefix of the REST paths, /openapi.json and /docs; not of health and metrics." default:"/" group:"API"`
 	MetricsListen string `help:"Address of /metrics, if it is not to be served at --listen." placeholder:"HOST:PORT" group:"API"`
@@ -35,6 +38,7 @@ type Flags struct {
 	AllowTargets  string `help:"Addresses or CIDRs that targets may have although they are not public, comma-separated." placeholder:"CIDR,..." group:"Targets"`
 	EgressProxy   string `help:"HTTP proxy that messages go through, by CONNECT to the vetted address; the environment's proxy variables are ignored." placeholder:"URL" group:"Targets"`
 	CAFile        string `name:"ca-file" help:"PEM file of certificate authorities that targets may have besides the system's." placeholder:"FILE" group:"Targets"`
+	TraceTargets  string `help:"Whether messages to targets carry the header traceparent: true or false." default:"false" group:"Targets"`
 
 	RetryBase   string `help:"Longest delay after the first failed attempt; it doubles with each." default:"10s" group:"Delivery"`
 	RetryMax    string `help:"Longest delay between two attempts." default:"4h" group:"Delivery"`

@@ -50,6 +50,10 @@ func (s *Sources) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.Flag)
 			return v, nil
 		}
 	}
+	if v, ok := s.lookup(otlpEnv); ok && v != "" && flag.Name == "otlp-endpoint" {
+		s.from[flag.Name] = otlpEnv
+		return v, nil
+	}
 	if v, ok := s.values[flag.Name]; ok {
 		s.from[flag.Name] = flag.Name + " in " + s.file
 		return v, nil

@@ -15,6 +15,7 @@ import (
 
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/internal/match"
+	"github.com/postrider/postrider/internal/trace"
 )
 
 // Options are what a consumer is made of.
@@ -29,6 +30,7 @@ type Options struct {
 	MaxBytes    int64         // payload bytes of events that are read and not yet committed; one batch alone may have more; 0: 64 MiB
 	Drain       time.Duration // how long a stop waits until what was read is dealt with; 0: 30 s
 
+	Tracer     *trace.Tracer         // nil: off
 	Clock      postrider.Clock       // nil: time.Now
 	Logger     *slog.Logger          // nil: nothing is logged
 	Registerer prometheus.Registerer // nil: no metrics

@@ -47,10 +47,14 @@ func (p *partition) writeBatch(b *batch) *chunk {
 
 // fanOut adds an event to a chunk, and returns the chunk to go on with: the same, or another if it was full.
 func (p *partition) fanOut(k *chunk, e *postrider.Event) *chunk {
+	span := p.Tracer.Match(e)
+	e.Trace = span.Trace(e.Trace)
 	refs, version := p.Cache.Match(e.Tenant, e.Type, p.refs[:0])
 	p.refs = refs
 	p.metrics.matched(len(refs) > 0)
 	event, refused := p.refer(k.batch.ctx, e, refs)
+	span.Matched(len(refs))
+	span.End()
 	for {
 		some := refs[:min(len(refs), maxTargets)]
 		k.add(event, some, version, refused)

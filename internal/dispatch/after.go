@@ -15,6 +15,7 @@ const storeAbove = 1 << 10
 // after decides what follows an attempt.
 func (d *Dispatcher) after(j *job, ans answer) result {
 	a := &ans.attempt
+	defer ans.span.Attempted(a)
 	now := d.Clock()
 	d.metrics.attempts.WithLabelValues(string(a.Class)).Inc()
 	d.metrics.seconds.Observe(a.Duration.Seconds())
@@ -51,6 +52,7 @@ func (d *Dispatcher) again(j *job, o *postrider.Outcome, ans *answer, now time.T
 		return nil
 	}
 	o.State, o.NextAt = postrider.StateRetrying, due
+	ans.span.Scheduled(due)
 	next := j.delivery
 	next.Due = due
 	next.Event = d.kept(j, next.Event)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/trace"
 )
 
 // answer is what an attempt came to.
@@ -18,6 +19,7 @@ type answer struct {
 	disable    bool      // the receiver wants nothing more
 	abort      bool      // the receiver does not want this message
 	retryAfter time.Time // zero: it did not say
+	span       trace.Span
 }
 
 // attempt sends a message and reads the answer, within the timeout. A panic, also of the transport, is a failure of class
@@ -40,9 +42,14 @@ func (d *Dispatcher) attempt(j *job, body []byte) (ans answer) {
 		ans.attempt.Class, ans.attempt.Error = postrider.ClassInternal, "the message could not be made: the target's settings cannot be read"
 		return ans
 	}
+	ans.span = d.Tracer.Attempt(&j.delivery, x.url, len(body), at)
 	ctx, cancel := context.WithTimeout(j.life.attempts, d.Timeout)
 	defer cancel()
-	response, err := d.Transport(j.target.AllowPrivate).RoundTrip(message(ctx, x, &j.delivery, body, at))
+	request := message(ctx, x, &j.delivery, body, at)
+	if d.TraceTargets {
+		traced(request.Header, ans.span.Trace(j.delivery.Event.Trace))
+	}
+	response, err := d.Transport(j.target.AllowPrivate).RoundTrip(request)
 	if err != nil {
 		ans.attempt.Class, ans.attempt.Error = classify(ctx, err, d.Timeout)
 		if j.life.attempts.Err() != nil && ans.attempt.Class == postrider.ClassTimeout {

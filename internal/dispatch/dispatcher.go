@@ -23,6 +23,7 @@ import (
 	"github.com/postrider/postrider/internal/budget"
 	"github.com/postrider/postrider/internal/match"
 	"github.com/postrider/postrider/internal/steady"
+	"github.com/postrider/postrider/internal/trace"
 )
 
 // Defaults of a Dispatcher.
@@ -59,6 +60,9 @@ type Options struct {
 	Process           string                // names this process among those that publish holds
 	Announce          func()                // called after a notice was stored; nil: nobody is told
 	Random            func() float64        // draws evenly from [0, 1), from many goroutines; nil: math/rand
+
+	Tracer       *trace.Tracer // nil: off
+	TraceTargets bool          // messages carry the header traceparent
 
 	Clock      postrider.Clock       // nil: time.Now
 	Logger     *slog.Logger          // nil: nothing is logged

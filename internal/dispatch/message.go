@@ -37,6 +37,13 @@ func message(ctx context.Context, x *material, d *postrider.Delivery, body []byt
 	return r.WithContext(ctx)
 }
 
+// traced adds the context of a trace, without its state, which is for the systems of its beginner.
+func traced(h http.Header, carried string) {
+	if parent, _ := postrider.SplitTrace(carried); parent != "" {
+		h["Traceparent"] = []string{parent}
+	}
+}
+
 func messageHeaders(x *material, d *postrider.Delivery, body []byte, at time.Time) http.Header {
 	e := d.Event
 	timestamp, signature := sign.Message(x.signing(at), e.ID, at, body)
@@ -55,9 +62,6 @@ func messageHeaders(x *material, d *postrider.Delivery, body []byte, at time.Tim
 	}
 	if d.Generation > 0 {
 		h[headerReplay] = []string{strconv.Itoa(d.Generation)}
-	}
-	if e.Trace != "" {
-		h["Traceparent"] = []string{e.Trace}
 	}
 	// Sent as no header, this tells the transport that the request may be sent again when a reused connection turns out to
 	// be dead before the response began: receivers know repeated messages by their id.

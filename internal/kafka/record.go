@@ -18,6 +18,7 @@ const (
 	headerEventID     = "postrider-event-id"
 	headerContentType = "content-type"
 	headerTrace       = "traceparent"
+	headerTraceState  = "tracestate"
 	headerOwn         = "postrider-own" // the proof of Postrider's own events, whose types are refused to all others
 )
 
@@ -55,7 +56,9 @@ func (l *EventLog) recordOf(e *postrider.Event) *kgo.Record {
 	add(headerTenant, e.Tenant)
 	add(headerEventID, e.ID)
 	add(headerContentType, e.ContentType)
-	add(headerTrace, e.Trace)
+	parent, state := postrider.SplitTrace(e.Trace)
+	add(headerTrace, parent)
+	add(headerTraceState, state)
 	if len(l.own.key) > 0 && strings.HasPrefix(e.Type, postrider.OwnTypePrefix) {
 		add(headerOwn, l.own.proof(e.Type, e.Tenant, e.ID, e.ContentType, e.Payload.Bytes))
 	}
@@ -111,6 +114,7 @@ func (l *EventLog) schemaOf(ctx context.Context, value []byte) (*avro.Schema, []
 
 // readHeaders fills in what the headers say; of several alike the last counts, an empty one is none.
 func readHeaders(e *postrider.Event, headers []kgo.RecordHeader) (proof string) {
+	var parent, state string
 	for _, h := range headers {
 		if len(h.Value) == 0 {
 			continue
@@ -123,11 +127,14 @@ func readHeaders(e *postrider.Event, headers []kgo.RecordHeader) (proof string) 
 		case headerContentType:
 			e.ContentType = string(h.Value)
 		case headerTrace:
-			e.Trace = postrider.Traceparent(string(h.Value))
+			parent = string(h.Value)
+		case headerTraceState:
+			state = string(h.Value)
 		case headerOwn:
 			proof = string(h.Value)
 		}
 	}
+	e.Trace = postrider.TraceContext(parent, state)
 	return proof
 }
 

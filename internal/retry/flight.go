@@ -27,12 +27,29 @@ func (m *Manager) fly(ctx context.Context, moves []move) {
 			continue
 		}
 		m.metrics.movedItems(l.move)
+		m.trace(l.move)
 		for _, rider := range l.move.leases[1:] {
 			riders = append(riders, m.settle(ctx, rider, l.move))
 		}
 	}
 	for _, l := range riders {
 		m.landed(ctx, l, l.lease)
+	}
+}
+
+// trace tells of the deliveries that are handed on how long they waited.
+func (m *Manager) trace(mv move) {
+	if m.Tracer == nil {
+		return
+	}
+	now := m.Clock()
+	for _, item := range mv.follow {
+		if item.Lane != postrider.LaneBulk {
+			continue
+		}
+		for i := range item.Pack.Deliveries {
+			m.Tracer.Waited(&item.Pack.Deliveries[i], now)
+		}
 	}
 }
 

@@ -131,7 +131,7 @@ func (s *store) insertHead(t *tx, o *postrider.Outcome) error {
 		return err
 	}
 	return t.exec("INSERT INTO event_heads (id_hash, tenant, id, type, content_type, accepted_at, position, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		hash, o.Tenant, e.ID, e.Type, e.ContentType, e.AcceptedAt.UnixMilli(), string(e.Position), e.Size)
+		hash, o.Tenant, e.ID, e.Type, e.ContentType, max(e.AcceptedAt.UnixMilli(), 0), string(e.Position), e.Size) // no less than in the ids of its deliveries
 }
 
 const deliveryColumns = "tenant, id, event_id, type, content_type, position, size, target_id, generation, attempts, state, reason, next_at, updated_at"

@@ -57,6 +57,12 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		"Deferred":             testDeferred,
 		"ExpireFinalOnly":      testExpireFinalOnly,
 		"DeliveriesOfStranger": testDeliveriesOfStranger,
+		"ArchiveLarge":         testArchiveLarge,
+		"PagesOfQuestions":     testPagesOfQuestions,
+		"OddOutcomes":          testOddOutcomes,
+		"OddNames":             testOddNames,
+		"ByEvent":              testByEvent,
+		"HoldsByProcess":       testHoldsByProcess,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -28,8 +28,8 @@ const (
 	gib          = 1 << 30
 	million      = 1e6
 	monthDays    = 30
-	deliveryRow  = 1 << 10 // bytes in PostgreSQL, with indexes
-	outcomeBytes = 400     // in Kafka, of fan-out and attempt
+	deliveryRow  = 790 // bytes in PostgreSQL of a delivery and its event, with indexes: docs/postgres.md
+	outcomeBytes = 400 // in Kafka, of fan-out and attempt
 )
 
 // Assumptions about the system.

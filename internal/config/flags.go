@@ -28,7 +28,7 @@ type Flags struct {
 	Queue    string `help:"Engine of the delivery queue: sqlite: or sqs://NAME?region=...&endpoint=URL, for the queues NAME, NAME-retry, NAME-bulk and NAME-outcomes." default:"sqlite:" group:"Engines"`
 	Payloads string `help:"Engine of large payloads: sqlite: or s3://BUCKET/PREFIX?region=...&endpoint=URL." default:"sqlite:" group:"Engines"`
 	Outcomes string `help:"Engine of the outcome log: sqlite: or kafka://..., as --events." default:"sqlite:" group:"Engines"`
-	Database string `help:"Engine of targets, filters, subscriptions, keys and deliveries." default:"sqlite:" group:"Engines"`
+	Database string `help:"Engine of targets, filters, subscriptions, keys and deliveries: sqlite: or postgres://USER@HOST/DATABASE?sslmode=..., the password from PGPASSWORD; with it --admin-key and --secret-key are required." default:"sqlite:" group:"Engines"`
 
 	Retention        string `help:"How long events, final deliveries and their attempts are kept, from acceptance; at least 8d, which is longer than any retry." default:"30d" group:"Engines"`
 	PayloadRetention string `help:"How long payloads in the payload store are kept; at least 8d." default:"30d" group:"Engines"`

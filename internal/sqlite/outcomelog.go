@@ -42,11 +42,11 @@ func openOutcomes(ctx context.Context, db *DB) (*outcomes, error) {
 // putLately is more items than are put into the queue in the time that a delivery has no row.
 const putLately = 50_000
 
-// restore makes rows of deliveries in the queue that were never attempted: before a crash they may have had none. Of those
-// that were deferred, only the ones put lately can be without.
+// restore makes rows of deliveries in the queue that were never attempted: before a crash those that were put lately may have
+// had none.
 func (o *outcomes) restore(ctx context.Context) error {
-	rows, err := o.db.read.QueryContext(ctx, "SELECT body FROM queue WHERE lane = ? OR lane <> ? AND id > (SELECT max(id) FROM queue) - ? ORDER BY id",
-		int(postrider.LaneFirst), int(postrider.LaneOutcomes), putLately)
+	rows, err := o.db.read.QueryContext(ctx, "SELECT body FROM queue WHERE lane <> ? AND id > (SELECT max(id) FROM queue) - ? ORDER BY id",
+		int(postrider.LaneOutcomes), putLately)
 	if err != nil {
 		return fault("read the queue", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/postrider/postrider"
@@ -118,8 +119,9 @@ func (q *queue) expire(now time.Time) {
 // hand makes leases of what was taken, reading from the file what is not in memory.
 func (q *queue) hand(ctx context.Context, taken []*leased) ([]*postrider.Lease, error) {
 	leases := make([]*postrider.Lease, 0, len(taken))
+	bodies := q.bodies(ctx, taken)
 	for i, l := range taken {
-		item, err := q.itemOf(ctx, l.entry)
+		item, err := q.itemOf(ctx, l.entry, bodies)
 		if err != nil {
 			for _, rest := range taken[i:] {
 				_ = q.Return(ctx, &postrider.Lease{Engine: rest}, 0)
@@ -140,7 +142,44 @@ func (q *queue) hand(ctx context.Context, taken []*leased) ([]*postrider.Lease, 
 	return leases, nil
 }
 
-func (q *queue) itemOf(ctx context.Context, e *entry) (*postrider.Item, error) {
+// bodies reads the items of which memory has no copy, in one go, if there are several. Where it fails, each is read alone.
+func (q *queue) bodies(ctx context.Context, taken []*leased) map[int64][]byte {
+	ids := []byte{'['}
+	n := 0
+	q.mu.Lock()
+	for _, l := range taken {
+		if l.item == nil {
+			if n++; n > 1 {
+				ids = append(ids, ',')
+			}
+			ids = strconv.AppendInt(ids, l.id, 10)
+		}
+	}
+	q.mu.Unlock()
+	if n < 2 {
+		return nil
+	}
+	rows, err := q.db.read.QueryContext(ctx, "SELECT id, body FROM queue WHERE id IN (SELECT value FROM json_each(?))", string(append(ids, ']')))
+	if err != nil {
+		return nil
+	}
+	bodies := make(map[int64][]byte, n)
+	err = each(rows, func(rows *sql.Rows) error {
+		var id int64
+		var body []byte
+		if err := rows.Scan(&id, &body); err != nil {
+			return err
+		}
+		bodies[id] = body
+		return nil
+	})
+	if err != nil {
+		return nil
+	}
+	return bodies
+}
+
+func (q *queue) itemOf(ctx context.Context, e *entry, bodies map[int64][]byte) (*postrider.Item, error) {
 	q.mu.Lock()
 	item := e.item
 	q.release(e) // a second taker reads it from the file
@@ -148,8 +187,11 @@ func (q *queue) itemOf(ctx context.Context, e *entry) (*postrider.Item, error) {
 	if item != nil {
 		return item, nil
 	}
-	var body []byte
-	err := q.db.read.QueryRowContext(ctx, "SELECT body FROM queue WHERE id = ?", e.id).Scan(&body)
+	body, read := bodies[e.id]
+	var err error
+	if !read {
+		err = q.db.read.QueryRowContext(ctx, "SELECT body FROM queue WHERE id = ?", e.id).Scan(&body)
+	}
 	if errors.Is(err, sql.ErrNoRows) {
 		return q.unwritten(ctx, e)
 	}
@@ -181,7 +223,7 @@ func (q *queue) unwritten(ctx context.Context, e *entry) (*postrider.Item, error
 		return nil, fault("read the queue", err)
 	}
 	if there {
-		return q.itemOf(ctx, e)
+		return q.itemOf(ctx, e, nil)
 	}
 	return nil, nil
 }

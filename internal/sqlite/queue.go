@@ -143,7 +143,7 @@ func (q *queue) prepare(items []postrider.Item) ([]put, int, error) {
 		if len(body) > queueMaxBytes {
 			return nil, 0, postrider.Errorf(postrider.CodeTooLarge, "an item has %d bytes encoded; the queue takes %d", len(body), queueMaxBytes)
 		}
-		e := &entry{due: now.Add(item.Delay).UnixMilli(), weight: weightOf(&item), lane: item.Lane, item: &item}
+		e := &entry{due: dueAfter(now, item.Delay), weight: weightOf(&item), lane: item.Lane, item: &item}
 		if item.Pack != nil {
 			e.tenant = item.Pack.Tenant
 		}
@@ -281,7 +281,7 @@ func (q *queue) Return(_ context.Context, l *postrider.Lease, delay time.Duratio
 	}
 	q.endLease(le)
 	now := q.db.clock()
-	le.due = now.Add(min(max(delay, 0), queueMaxDelay)).UnixMilli()
+	le.due = dueAfter(now, min(max(delay, 0), queueMaxDelay))
 	q.lanes[le.lane].add(le.entry, now.UnixMilli())
 	return nil
 }
@@ -319,3 +319,12 @@ var (
 	_ heap.Interface = (*delayHeap)(nil)
 	_ heap.Interface = (*coldHeap)(nil)
 )
+
+// dueAfter is the first millisecond in which a delay is over. One that ended before would bring an item that is not due yet,
+// which is put back at once, again and again.
+func dueAfter(now time.Time, delay time.Duration) int64 {
+	if delay == 0 {
+		return now.UnixMilli()
+	}
+	return now.Add(delay + time.Millisecond - 1).UnixMilli()
+}

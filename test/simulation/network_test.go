@@ -1,0 +1,107 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+)
+
+// wire is the network of one process: its listener, and its connections to targets. A crash cuts all of it at once.
+type wire struct {
+	accepted chan net.Conn
+	down     chan struct{}
+	once     sync.Once
+	targets  map[string]*receiver // by address
+
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+var errDown = errors.New("the network is down")
+
+func newWire(targets map[string]*receiver) *wire {
+	return &wire{accepted: make(chan net.Conn), down: make(chan struct{}), targets: targets}
+}
+
+// cut ends the network: nothing that is on its way arrives.
+func (w *wire) cut() {
+	w.once.Do(func() { close(w.down) })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.conns {
+		c.Close()
+	}
+	w.conns = nil
+}
+
+// pipe makes a connection that a cut ends.
+func (w *wire) pipe() (here, there net.Conn, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	select {
+	case <-w.down:
+		return nil, nil, errDown
+	default:
+	}
+	here, there = net.Pipe()
+	w.conns = append(w.conns, here, there)
+	return here, there, nil
+}
+
+// dialAPI connects a client to the process.
+func (w *wire) dialAPI(ctx context.Context, _, _ string) (net.Conn, error) {
+	return w.dialTo(ctx, w.accepted, w.down)
+}
+
+// dial connects the process to a target.
+func (w *wire) dial(ctx context.Context, _, addr string) (net.Conn, error) {
+	r := w.targets[strings.TrimSuffix(addr, ":80")]
+	if r == nil || r.refuses() {
+		return nil, errDown
+	}
+	return w.dialTo(ctx, r.accepted, r.closed)
+}
+
+func (w *wire) dialTo(ctx context.Context, accepted chan<- net.Conn, closed <-chan struct{}) (net.Conn, error) {
+	here, there, err := w.pipe()
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case accepted <- there:
+		return here, nil
+	case <-closed:
+		return nil, errDown
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Accept takes the next client of the process.
+func (w *wire) Accept() (net.Conn, error) {
+	select {
+	case c := <-w.accepted:
+		return c, nil
+	case <-w.down:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close closes the listener, which is all that a clean stop closes.
+func (w *wire) Close() error { w.once.Do(func() { close(w.down) }); return nil }
+
+// Addr is not used by anybody.
+func (w *wire) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8400} }
+
+// LookupNetIP resolves the names of targets, t0.example and so on.
+func (w *wire) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+	for addr, r := range w.targets {
+		if r.name == strings.TrimSuffix(host, ".") {
+			return []netip.Addr{netip.MustParseAddr(addr)}, nil
+		}
+	}
+	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+}

@@ -1,0 +1,53 @@
+// Package simulation runs the whole of Postrider, its roles, its API and its embedded engines, on a clock and a network that
+// are simulated (testing/synctest), against producers, receivers and operators who do all that a seed has them do: events are
+// published, targets fail, hang and refuse, subscriptions change, clocks jump, processes stop or die in the middle of it.
+// What must hold then whatever happened is in check_test.go.
+//
+// A seed settles what happens to the system and when. The order in which goroutines run within one instant is the
+// scheduler's, so that a seed that fails may have to be run more than once: -count 20.
+package simulation
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var (
+	oneSeed = flag.Uint64("seed", 0, "run this seed alone")
+	seeds   = flag.Int("seeds", 24, "run so many seeds")
+	from    = flag.Uint64("from", 1, "the first of them")
+)
+
+// TestNothingIsLost plays seeds.
+func TestNothingIsLost(t *testing.T) {
+	t.Parallel()
+	first, n := *from, *seeds
+	if testing.Short() {
+		n = min(n, 8)
+	}
+	if *oneSeed != 0 {
+		first, n = *oneSeed, 1
+	}
+	for i := range n {
+		seed := first + uint64(i)
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				begin := time.Now()
+				w := newWorld(t, seed)
+				w.play(seed)
+				w.check()
+				w.current.Load().stop(t)
+				for _, p := range w.places {
+					p.receiver.server.Close()
+				}
+				if t.Failed() {
+					t.Logf("%d events in %v; play it again: go test ./test/simulation -run TestNothingIsLost -seed %d", len(w.events), time.Since(begin), seed)
+				}
+			})
+		})
+	}
+}

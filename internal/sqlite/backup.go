@@ -25,7 +25,7 @@ func Backup(ctx context.Context, dir, file string) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()                                      // the copy has been told of by then
 	if _, err := db.ExecContext(ctx, "PRAGMA query_only(0)"); err != nil { // VACUUM INTO counts as writing
 		return fault("back up", err)
 	}

@@ -44,7 +44,7 @@ func Check(ctx context.Context, dir string) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }() // it wrote nothing
 	// One transaction, so that all that is read is of one moment.
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
@@ -86,7 +86,7 @@ func openForReading(ctx context.Context, dir string) (*sql.DB, error) {
 	}
 	db.SetMaxOpenConns(1)
 	if err := db.PingContext(ctx); err != nil {
-		db.Close()
+		_ = db.Close() // the other error tells more
 		return nil, fault("open the file", err)
 	}
 	return db, nil

@@ -103,13 +103,13 @@ func paced(ctx context.Context, s *harness.Server, tenant, kind string, every ti
 
 // TestTroubleOfOthers measures a probe on two servers in turn, of which one is in trouble. Whatever the probe publishes is taken and
 // arrives; the ratio of its p99 with and without the trouble is printed.
-func TestTroubleOfOthers(t *testing.T) {
+func TestTroubleOfOthers(t *testing.T) { //nolint:paralleltest // it measures
 	if testing.Short() {
 		t.Skip("it measures, for a minute")
 	}
 	for name, begin := range map[string]trouble{"a target that hangs at half of the traffic": hangsAtHalf, "a tenant with 50 targets that hang": fiftyHang,
 		"50,000 events to a slow target": burst} {
-		t.Run(name, func(t *testing.T) { //nolint:paralleltest // they would measure each other
+		t.Run(name, func(t *testing.T) {
 			well, hurt := harness.Start(t, t.TempDir(), "--timeout", "5s", "--log-level", "error"), harness.Start(t, t.TempDir(), "--timeout", "5s", "--log-level", "error")
 			without, with := newProbe(t, well, "probe"), newProbe(t, hurt, "probe")
 			without.run(t, 20, 20*time.Millisecond) // warm

@@ -265,3 +265,29 @@ func TestAnchors(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoTakesMaySend holds the policies against unreadable messages, which are sent anew into the lane that they came from.
+func TestWhoTakesMaySend(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("iam/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d policies, %v", len(files), err)
+	}
+	for _, path := range files {
+		var p policy
+		if err := json.Unmarshal([]byte(read(t, path)), &p); err != nil {
+			t.Fatal(err)
+		}
+		may := map[string][]string{}
+		for _, s := range p.Statement {
+			for _, action := range s.Action {
+				may[action] = append(may[action], s.Resource...)
+			}
+		}
+		for _, queue := range may["sqs:ReceiveMessage"] {
+			if !slices.Contains(may["sqs:SendMessage"], queue) {
+				t.Errorf("%s may take from %s, but not send to it", path, queue)
+			}
+		}
+	}
+}

@@ -25,7 +25,7 @@ func backlog(r *run) error {
 	if err != nil {
 		return err
 	}
-	if err := s.subscribe(sink, benchType, 0, 1, nil); err != nil {
+	if err := s.subscribe(sink, r.kind, 0, 1, nil); err != nil {
 		return err
 	}
 	slow, err := r.startSink()
@@ -76,7 +76,7 @@ func (r *run) caughtUp(sink *remoteSink, s *system) error {
 		return err
 	}
 	begun := time.Now()
-	publish(r.ctx, load{to: s.endpoint(), eventType: benchType, run: run, publishers: 1, payload: newPayload(benchSize), most: 1})
+	publish(r.ctx, load{to: s.endpoint(), eventType: r.kind, run: run, publishers: 1, payload: newPayload(benchSize), most: 1})
 	for {
 		if t, err := sink.tally(); err != nil || t.Distinct == 1 {
 			r.tell("all of them matched and queued after %.0f s more", time.Since(begun).Seconds())
@@ -90,7 +90,7 @@ func (r *run) caughtUp(sink *remoteSink, s *system) error {
 
 // beside measures deliveries to the quick target, and returns the median of several measurements.
 func (r *run) beside(sink *remoteSink, s *system) (float64, error) {
-	l := load{to: s.endpoint(), eventType: benchType, publishers: publishers, payload: newPayload(benchSize), most: mostEvents, duration: r.Duration}
+	l := load{to: s.endpoint(), eventType: r.kind, publishers: publishers, payload: newPayload(benchSize), most: mostEvents, duration: r.Duration}
 	var rates []float64
 	for i := range pairs + 1 {
 		m, err := r.deliver(sink, l, 1)

@@ -29,6 +29,8 @@ type Options struct {
 	Profile  string        // folder for CPU profiles of the server, one every 10 s; "": none
 	Pending  int           // deliveries that the cases with very many hold; 0: DefaultPending
 	Progress io.Writer     // told what is being done; nil: nobody
+
+	keys []string // admin key and secret key of the servers
 }
 
 // DefaultDuration is how long one measurement takes if nothing else is said.
@@ -78,6 +80,7 @@ func Run(ctx context.Context, o Options) (*Record, error) {
 	if o.Progress == nil {
 		o.Progress = io.Discard
 	}
+	o.keys = []string{secret(32), secret(32)}
 	begun := time.Now()
 	r := &Record{Version: o.Version, OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Begun: begun.UTC(), Engines: engines(o)}
 	failed := false
@@ -98,7 +101,7 @@ func Run(ctx context.Context, o Options) (*Record, error) {
 
 // runCase runs one case in a folder of its own.
 func runCase(ctx context.Context, o Options, c *Case) *CaseRecord {
-	r := &run{Options: o, ctx: ctx, record: &CaseRecord{Name: c.Name, About: c.About, Figures: []Figure{}}}
+	r := &run{Options: o, ctx: ctx, kind: newKind(), record: &CaseRecord{Name: c.Name, About: c.About, Figures: []Figure{}}}
 	fmt.Fprintf(o.Progress, "%s: %s\n", c.Name, c.About)
 	begun := time.Now()
 	err := r.inFolder(c.run)
@@ -116,7 +119,7 @@ type run struct {
 	dir    string
 	record *CaseRecord
 	procs  []*process
-	keys   []string // admin key and secret key of the server; made at its first start
+	kind   string // type of the events: a database that outlives the case has targets of cases before
 }
 
 // inFolder makes a temporary folder, measures, ends the children that are left, and removes the folder.

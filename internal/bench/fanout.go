@@ -25,10 +25,10 @@ func fanout(r *run) error {
 	if err != nil {
 		return err
 	}
-	if err := s.subscribe(sink, benchType, 0, fanTargets, nil); err != nil {
+	if err := s.subscribe(sink, r.kind, 0, fanTargets, nil); err != nil {
 		return err
 	}
-	l := load{to: s.endpoint(), eventType: benchType, publishers: 1, payload: newPayload(benchSize), most: fanEvents}
+	l := load{to: s.endpoint(), eventType: r.kind, publishers: 1, payload: newPayload(benchSize), most: fanEvents}
 	var ratios, ours, theirs, cpu, bareCPU []float64
 	for i := range pairs + 1 {
 		before, _ := ends(sink)
@@ -75,7 +75,7 @@ func (r *run) bareFan(sink *remoteSink) (float64, error) {
 	for range fanParallel {
 		group.Go(func() {
 			for n := next.Add(1); n <= fanPosts; n = next.Add(1) {
-				if status, _ := r.post(client, endpoint{url: sink.target(int(n) % fanTargets), header: http.Header{}}, benchType, body); status != http.StatusOK {
+				if status, _ := r.post(client, endpoint{url: sink.target(int(n) % fanTargets), header: http.Header{}}, r.kind, body); status != http.StatusOK {
 					failed.Add(1)
 				}
 			}

@@ -28,7 +28,7 @@ func large(r *run) error {
 	if err != nil {
 		return err
 	}
-	if err := s.subscribe(sink, benchType, 0, largeTargets, nil); err != nil {
+	if err := s.subscribe(sink, r.kind, 0, largeTargets, nil); err != nil {
 		return err
 	}
 	s.stop() // so that all is in the file
@@ -36,7 +36,7 @@ func large(r *run) error {
 	if s, err = r.serve(); err != nil {
 		return err
 	}
-	m, err := r.deliver(sink, load{to: s.endpoint(), eventType: benchType, publishers: 1, payload: newPayload(largeSize), most: 1}, largeTargets)
+	m, err := r.deliver(sink, load{to: s.endpoint(), eventType: r.kind, publishers: 1, payload: newPayload(largeSize), most: 1}, largeTargets)
 	if m != nil {
 		r.add(m.ledger)
 	}

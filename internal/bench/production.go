@@ -31,7 +31,7 @@ func scale(r *run) error {
 	if err != nil {
 		return err
 	}
-	if err := s.subscribe(sink, benchType, 0, 4, nil); err != nil {
+	if err := s.subscribe(sink, r.kind, 0, 4, nil); err != nil {
 		return err
 	}
 	if err := sink.mode(scaleAnswer, 0); err != nil {
@@ -56,7 +56,7 @@ func scale(r *run) error {
 
 // bulk publishes events by batch and waits for their deliveries.
 func (r *run) bulk(sink *remoteSink, s *system, events, fan int, used ...func() (usage, bool)) (*measured, error) {
-	l := load{to: s.endpoint(), eventType: benchType, publishers: 2, payload: newPayload(benchSize), most: events, batch: batchSize}
+	l := load{to: s.endpoint(), eventType: r.kind, publishers: 2, payload: newPayload(benchSize), most: events, batch: batchSize}
 	m, err := r.deliver(sink, l, fan, used...)
 	if m != nil {
 		m.rate = float64(m.tally.Distinct) / m.tally.LastNew.Sub(m.tally.First).Seconds()
@@ -76,7 +76,7 @@ func dispatcher(r *run) error {
 	if err != nil {
 		return err
 	}
-	if err := s.subscribe(sink, benchType, 0, 1, nil); err != nil {
+	if err := s.subscribe(sink, r.kind, 0, 1, nil); err != nil {
 		return err
 	}
 	d := s.of("dispatcher")
@@ -107,7 +107,7 @@ func dispatcher(r *run) error {
 
 // embedded measures the embedded dispatcher alone, on a queue that was filled before.
 func (r *run) embedded(sink *remoteSink) (time.Duration, error) {
-	inner := &run{Options: r.Options, ctx: r.ctx, record: &CaseRecord{Name: r.record.Name}}
+	inner := &run{Options: r.Options, ctx: r.ctx, kind: r.kind, record: &CaseRecord{Name: r.record.Name}}
 	inner.Serve, inner.Remote, inner.Split = nil, false, false
 	var cpu time.Duration
 	err := inner.inFolder(func(e *run) error {

@@ -56,7 +56,7 @@ func (r *run) prepare(sink *remoteSink, n int) ([]int64, error) {
 		return nil, err
 	}
 	defer s.stop()
-	if err := s.subscribe(sink, benchType, 0, n, nil); err != nil {
+	if err := s.subscribe(sink, r.kind, 0, n, nil); err != nil {
 		return nil, err
 	}
 	page, err := s.c.Targets(r.ctx, client.PageOptions{Limit: n})

@@ -3,7 +3,6 @@ package bench
 import "os"
 
 const (
-	benchType  = "bench.event.v1"
 	benchSize  = 1 << 10
 	publishers = 64
 	mostEvents = 1 << 20 // of one measurement
@@ -24,10 +23,10 @@ func saturated(r *run) error {
 	if err != nil {
 		return err
 	}
-	if err := s.subscribe(sink, benchType, 0, 1, nil); err != nil {
+	if err := s.subscribe(sink, r.kind, 0, 1, nil); err != nil {
 		return err
 	}
-	l := load{eventType: benchType, publishers: publishers, payload: newPayload(benchSize), most: mostEvents, duration: r.Duration}
+	l := load{eventType: r.kind, publishers: publishers, payload: newPayload(benchSize), most: mostEvents, duration: r.Duration}
 	ends := func() (usage, bool) { return ends(sink) }
 	var ratios, ours, theirs, cpu, bareCPU, work []float64
 	for i := range pairs + 1 {

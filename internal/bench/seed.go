@@ -53,7 +53,7 @@ func (r *run) fill(e *app.Engines, s seeding) error {
 	defer reader.Close() //nolint:errcheck // what it has not made durable is matched again
 	begun := time.Now()
 	for from := 0; from < s.events; from += seedStep {
-		events := s.make(from, min(seedStep, s.events-from))
+		events := s.make(r.kind, from, min(seedStep, s.events-from))
 		commit, err := e.Events.Append(r.ctx, events)
 		if err == nil {
 			err = commit.Wait(r.ctx)
@@ -81,11 +81,11 @@ func (r *run) fill(e *app.Engines, s seeding) error {
 	return nil
 }
 
-func (s *seeding) make(from, n int) []*postrider.Event {
+func (s *seeding) make(kind string, from, n int) []*postrider.Event {
 	events := make([]*postrider.Event, n)
 	for i := range events {
 		payload := newPayload(s.size)
-		events[i] = &postrider.Event{Tenant: postrider.DefaultTenant, ID: s.run + "-" + strconv.Itoa(from+i), Type: benchType,
+		events[i] = &postrider.Event{Tenant: postrider.DefaultTenant, ID: s.run + "-" + strconv.Itoa(from+i), Type: kind,
 			Payload: postrider.Payload{Size: int64(len(payload)), Bytes: payload}}
 	}
 	return events

@@ -20,7 +20,7 @@ func steady(r *run) error {
 	if err != nil {
 		return err
 	}
-	if err := s.subscribe(sink, benchType, 0, 1, nil); err != nil {
+	if err := s.subscribe(sink, r.kind, 0, 1, nil); err != nil {
 		return err
 	}
 	_, sync95, err := fsync(r.dir, time.Second)
@@ -31,7 +31,7 @@ func steady(r *run) error {
 	if r.Remote {
 		rate, target = remoteRate, remoteTarget
 	}
-	l := load{to: s.endpoint(), eventType: benchType, publishers: publishers, payload: newPayload(benchSize), most: mostEvents, rate: rate}
+	l := load{to: s.endpoint(), eventType: r.kind, publishers: publishers, payload: newPayload(benchSize), most: mostEvents, rate: rate}
 	l.duration = time.Second // to warm up
 	if _, err := r.deliver(sink, l, 1); err != nil {
 		return err

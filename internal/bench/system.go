@@ -3,6 +3,7 @@ package bench
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"os"
@@ -25,9 +26,6 @@ type system struct {
 
 // serve starts the system on a folder of the run, with further flags.
 func (r *run) serve(flags ...string) (*system, error) {
-	if r.keys == nil {
-		r.keys = []string{secret(32), secret(32)}
-	}
 	s := &system{r: r, key: r.keys[0], env: []string{"POSTRIDER_ADMIN_KEY=" + r.keys[0]}}
 	if os.Getenv("POSTRIDER_SECRET_KEY") == "" {
 		s.env = append(s.env, "POSTRIDER_SECRET_KEY="+r.keys[1])
@@ -123,6 +121,13 @@ func (s *system) settle() error {
 // endpoint is where the load goes, and as whom.
 func (s *system) endpoint() endpoint {
 	return endpoint{url: s.api.url + "/webhooks/events", header: http.Header{"Authorization": {"Bearer " + s.key}}}
+}
+
+// newKind makes a type of events that nobody has subscribed to.
+func newKind() string {
+	raw := make([]byte, 8)
+	rand.Read(raw)
+	return "bench." + hex.EncodeToString(raw) + ".v1"
 }
 
 // secret makes a key of n random bytes, as base64.

@@ -97,3 +97,59 @@ func TestOutcomesWithoutKafka(t *testing.T) {
 	})
 	r.stop(t)
 }
+
+// TestReplayFromKafka: a replay reads the original from its position in Kafka; past the topic's retention it answers 410.
+func TestReplayFromKafka(t *testing.T) {
+	t.Parallel()
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DefaultNumPartitions(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close()
+	bodies := make(chan string, 16)
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		bodies <- string(body) + r.Header.Get("Postrider-Replay")
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	defer receiver.Close()
+	r := run(t, "--events", "kafka://"+broker.ListenAddrs()[0]+"/events", "--allow-targets", "127.0.0.1")
+	target := r.call(t, "POST", "/webhooks/targets", fmt.Sprintf(`{"url": %q}`, receiver.URL))
+	filter := r.call(t, "POST", "/webhooks/filters", `{"events": ["a.b"]}`)
+	r.call(t, "POST", "/webhooks/subscriptions", fmt.Sprintf(`{"targetId": %.0f, "filterId": %.0f}`, target["id"], filter["id"]))
+	r.call(t, "POST", "/webhooks/events", `{"n": 1}`, "Postrider-Event-Type", "a.b", "Postrider-Event-Id", "one")
+	if got := <-bodies; got != `{"n": 1}` {
+		t.Errorf("received %q", got)
+	}
+	delivery := func() (id string) {
+		until(t, "the delivery is final", func() bool {
+			items, _ := r.call(t, "GET", "/webhooks/deliveries?state=delivered&eventId=one", "")["items"].([]any)
+			if len(items) == 1 {
+				id = items[0].(map[string]any)["id"].(string)
+			}
+			return id != ""
+		})
+		return id
+	}
+	r.call(t, "POST", "/webhooks/deliveries/"+delivery()+"/replay", "")
+	if got := <-bodies; got != `{"n": 1}1` {
+		t.Errorf("replayed %q", got)
+	}
+	if err := broker.DeleteRecords("events", 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.ready.URL+"/webhooks/deliveries/"+delivery()+"/replay", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+r.ready.AdminKey)
+	resp, err := r.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusGone || !strings.Contains(string(body), "retention") {
+		t.Errorf("past the retention: %d %s", resp.StatusCode, body)
+	}
+	r.stop(t)
+}

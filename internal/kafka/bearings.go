@@ -142,7 +142,7 @@ func (m *member) marked(ctx context.Context) context.Context {
 
 // renew takes up a topic that was made anew, which the client does not by itself: it would stand still.
 func (m *member) renew() {
-	m.log.Error("the topic was made anew; its partitions are read from their beginning", "topic", m.topic)
+	m.log.Error("the topic has gone, or was made anew; it is read from its beginning once it is there", "topic", m.topic)
 	m.mu.Lock()
 	former := make(map[int32]int64)
 	for n, p := range m.parts {

@@ -23,7 +23,7 @@ type ledger struct {
 }
 
 // follow reads and commits until ctx ends, then leaves the group.
-func (l *ledger) follow(ctx context.Context, t *testing.T, r postrider.EventReader) {
+func (l *ledger) follow(ctx context.Context, r postrider.EventReader) {
 	defer r.Close()
 	for {
 		b, err := r.Next(ctx)
@@ -58,7 +58,7 @@ func membersComeAndGo(t *testing.T, url string) {
 	book := &ledger{seen: make(map[string]int), changed: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(within(t))
 	var work sync.WaitGroup
-	work.Go(func() { book.follow(ctx, t, reader(t, l)) })
+	work.Go(func() { book.follow(ctx, reader(t, l)) })
 	var sent atomic.Int64
 	loaded := make(chan struct{})
 	go func() { // load
@@ -75,7 +75,7 @@ func membersComeAndGo(t *testing.T, url string) {
 		guest, leave := context.WithCancel(ctx)
 		var visit sync.WaitGroup
 		r := reader(t, other)
-		visit.Go(func() { book.follow(guest, t, r) })
+		visit.Go(func() { book.follow(guest, r) })
 		m := r.(*eventReader).member
 		for len(m.all()) == 0 && pauseFor(ctx, 5*time.Millisecond) { // until it has partitions
 		}

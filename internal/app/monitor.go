@@ -71,7 +71,8 @@ func (m *monitor) watch(ctx context.Context, seam string, checker postrider.Chec
 	up := m.up.WithLabelValues(seam)
 	up.Set(1)
 	strikes := checkStrikes - 1
-	for pause := checkEvery; ; {
+	for {
+		var pause time.Duration
 		err := m.ask(ctx, checker)
 		switch {
 		case ctx.Err() != nil:

@@ -93,8 +93,14 @@ func (locker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
 	return err
 }
 
-// firstOf is the first schema of a search path.
+// firstOf is the first schema of a search path, which may be quoted.
 func firstOf(path string) string {
+	path = strings.TrimSpace(path)
+	if rest, quoted := strings.CutPrefix(path, `"`); quoted {
+		const escaped = "\x00"
+		name, _, _ := strings.Cut(strings.ReplaceAll(rest, `""`, escaped), `"`)
+		return strings.ReplaceAll(name, escaped, `"`)
+	}
 	first, _, _ := strings.Cut(path, ",")
-	return strings.Trim(strings.TrimSpace(first), `"`)
+	return strings.ToLower(strings.TrimSpace(first))
 }

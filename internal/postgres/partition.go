@@ -200,6 +200,6 @@ func (d *Database) alter(ctx context.Context, f func(pgx.Tx) error) error {
 
 func exists(ctx context.Context, tx pgx.Tx, day day) (bool, error) {
 	var there bool
-	err := tx.QueryRow(ctx, "SELECT to_regclass(current_schema() || '.' || $1) IS NOT NULL", day.table("deliveries")).Scan(&there)
+	err := tx.QueryRow(ctx, "SELECT to_regclass(quote_ident(current_schema()) || '.' || $1) IS NOT NULL", day.table("deliveries")).Scan(&there)
 	return there, err
 }

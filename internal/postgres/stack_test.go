@@ -132,6 +132,22 @@ func TestStackManyOpen(t *testing.T) {
 	work.Wait()
 }
 
+// A schema may have any name.
+func TestStackOddSchema(t *testing.T) {
+	t.Parallel()
+	at := newSchema(t)
+	name := at[strings.LastIndex(at, "=")+1:] + ` The "2nd"`
+	quoted := pgx.Identifier{name}.Sanitize()
+	t.Cleanup(func() { run(t, server(t), "DROP SCHEMA IF EXISTS "+quoted+" CASCADE") })
+	for range 2 {
+		d := open(t, with(server(t), "search_path="+url.QueryEscape(quoted)))
+		if err := d.CreateFilter(t.Context(), &postrider.Filter{Tenant: "acme", Events: []string{"a"}}); err != nil {
+			t.Error(err)
+		}
+		_ = d.Close()
+	}
+}
+
 // A schema of a later version is refused.
 func TestStackLaterSchema(t *testing.T) {
 	t.Parallel()

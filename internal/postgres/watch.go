@@ -52,24 +52,31 @@ func (w *watch) notify() {
 	}
 }
 
-// run listens until ctx ends.
+// run listens until ctx ends. Of an outage it is said once that it began.
 func (w *watch) run(ctx context.Context) {
+	told := false
 	for ctx.Err() == nil {
-		err := w.listen(ctx)
+		listened, err := w.listen(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		w.d.metrics.relistens.Inc()
-		w.d.log.Warn("the connection that hears of changes was lost; changes are polled until it is back", "error", err)
+		if listened {
+			w.d.metrics.relistens.Inc()
+			told = false
+		}
+		if !told {
+			w.d.log.Warn("the connection that hears of changes was lost; changes are polled until it is back", "error", err)
+			told = true
+		}
 		sleep(ctx, listenPause)
 	}
 }
 
-// listen hands notifications on, as long as the connection lives.
-func (w *watch) listen(ctx context.Context) error {
+// listen hands notifications on, as long as the connection lives. It reports whether there was one.
+func (w *watch) listen(ctx context.Context) (listened bool, err error) {
 	conn, err := pgx.ConnectConfig(ctx, w.d.pool.Config().ConnConfig)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -77,7 +84,7 @@ func (w *watch) listen(ctx context.Context) error {
 		_ = conn.Close(last) // it may be dead
 	}()
 	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{w.d.channel}.Sanitize()); err != nil {
-		return err
+		return false, err
 	}
 	w.notify()
 	for {
@@ -89,10 +96,10 @@ func (w *watch) listen(ctx context.Context) error {
 		case err == nil:
 			w.notify()
 		case ctx.Err() != nil || !timeout || conn.IsClosed():
-			return err
+			return true, err
 		default:
 			if err := alive(ctx, conn); err != nil {
-				return err
+				return true, err
 			}
 		}
 	}

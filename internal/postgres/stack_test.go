@@ -140,7 +140,7 @@ func TestStackOddSchema(t *testing.T) {
 	quoted := pgx.Identifier{name}.Sanitize()
 	t.Cleanup(func() { run(t, server(t), "DROP SCHEMA IF EXISTS "+quoted+" CASCADE") })
 	for range 2 {
-		d := open(t, with(server(t), "search_path="+url.QueryEscape(quoted)))
+		d := open(t, with(server(t), "search_path="+url.PathEscape(quoted)))
 		if err := d.CreateFilter(t.Context(), &postrider.Filter{Tenant: "acme", Events: []string{"a"}}); err != nil {
 			t.Error(err)
 		}

@@ -12,8 +12,10 @@ import (
 // wire is the network of one process: its listener, and its connections to targets. A crash cuts all of it at once.
 type wire struct {
 	accepted chan net.Conn
-	down     chan struct{}
+	down     chan struct{} // closed by a cut
+	deaf     chan struct{} // closed with the listener
 	once     sync.Once
+	deafen   sync.Once
 	targets  map[string]*receiver // by address
 
 	mu    sync.Mutex
@@ -23,12 +25,13 @@ type wire struct {
 var errDown = errors.New("the network is down")
 
 func newWire(targets map[string]*receiver) *wire {
-	return &wire{accepted: make(chan net.Conn), down: make(chan struct{}), targets: targets}
+	return &wire{accepted: make(chan net.Conn), down: make(chan struct{}), deaf: make(chan struct{}), targets: targets}
 }
 
 // cut ends the network: nothing that is on its way arrives.
 func (w *wire) cut() {
 	w.once.Do(func() { close(w.down) })
+	_ = w.Close()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, c := range w.conns {
@@ -46,14 +49,31 @@ func (w *wire) pipe() (here, there net.Conn, err error) {
 		return nil, nil, errDown
 	default:
 	}
-	here, there = net.Pipe()
-	w.conns = append(w.conns, here, there)
-	return here, there, nil
+	a, b := net.Pipe()
+	w.conns = append(w.conns, a, b)
+	return &cable{a, w.down}, &cable{b, w.down}, nil
+}
+
+// cable is one end of a connection. Nothing is written once the network is down, though the connections are closed one after
+// the other: a cut is one instant.
+type cable struct {
+	net.Conn
+	down <-chan struct{}
+}
+
+// Write fails once the network is down.
+func (c *cable) Write(b []byte) (int, error) {
+	select {
+	case <-c.down:
+		return 0, errDown
+	default:
+		return c.Conn.Write(b)
+	}
 }
 
 // dialAPI connects a client to the process.
 func (w *wire) dialAPI(ctx context.Context, _, _ string) (net.Conn, error) {
-	return w.dialTo(ctx, w.accepted, w.down)
+	return w.dialTo(ctx, w.accepted, w.deaf)
 }
 
 // dial connects the process to a target.
@@ -85,13 +105,13 @@ func (w *wire) Accept() (net.Conn, error) {
 	select {
 	case c := <-w.accepted:
 		return c, nil
-	case <-w.down:
+	case <-w.deaf:
 		return nil, net.ErrClosed
 	}
 }
 
 // Close closes the listener, which is all that a clean stop closes.
-func (w *wire) Close() error { w.once.Do(func() { close(w.down) }); return nil }
+func (w *wire) Close() error { w.deafen.Do(func() { close(w.deaf) }); return nil }
 
 // Addr is not used by anybody.
 func (w *wire) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8400} }

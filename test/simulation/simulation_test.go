@@ -17,7 +17,7 @@ import (
 
 var (
 	oneSeed = flag.Uint64("seed", 0, "run this seed alone")
-	seeds   = flag.Int("seeds", 24, "run so many seeds")
+	seeds   = flag.Int("seeds", 16, "run so many seeds")
 	from    = flag.Uint64("from", 1, "the first of them")
 )
 
@@ -26,7 +26,7 @@ func TestNothingIsLost(t *testing.T) {
 	t.Parallel()
 	first, n := *from, *seeds
 	if testing.Short() {
-		n = min(n, 8)
+		n = min(n, 4)
 	}
 	if *oneSeed != 0 {
 		first, n = *oneSeed, 1

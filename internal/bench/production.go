@@ -31,20 +31,20 @@ func scale(r *run) error {
 	if err != nil {
 		return err
 	}
-	if err := s.subscribe(sink, r.kind, 0, 4, nil); err != nil {
+	if err := s.subscribe(sink, r.kind, 0, 1, nil); err != nil {
 		return err
 	}
 	if err := sink.mode(scaleAnswer, 0); err != nil {
 		return err
 	}
-	one, err := r.bulk(sink, s, scaleEvents, 4)
+	one, err := r.bulk(sink, s, scaleEvents, 1)
 	if err != nil {
 		return err
 	}
 	if _, err := s.add("dispatcher"); err != nil {
 		return err
 	}
-	two, err := r.bulk(sink, s, scaleEvents, 4)
+	two, err := r.bulk(sink, s, scaleEvents, 1)
 	if err != nil {
 		return err
 	}

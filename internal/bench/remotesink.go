@@ -12,8 +12,12 @@ import (
 	"time"
 )
 
-// patience is how long nothing may arrive until what is missing is given up.
-const patience = 30 * time.Second
+// patience is how long nothing may arrive until what is missing is given up. On a queue whose leases outlast a process, what
+// one has taken and lost comes again only when its lease ends: by default after a minute.
+const (
+	patience       = 30 * time.Second
+	remotePatience = 3 * time.Minute
+)
 
 // remoteSink is the receiver's process as the bench sees it.
 type remoteSink struct {
@@ -80,7 +84,11 @@ func (s *remoteSink) await(n int64) (tally, error) {
 		if t.Distinct+t.Turned != last {
 			last, moved = t.Distinct+t.Turned, time.Now()
 		}
-		if time.Since(moved) > patience {
+		limit := patience
+		if s.r.Remote {
+			limit = remotePatience
+		}
+		if time.Since(moved) > limit {
 			return t, nil // the ledger tells what is missing
 		}
 		if err := pause(s.r.ctx, 20*time.Millisecond); err != nil {

@@ -34,7 +34,7 @@ func (c *Consumer) read(ctx, work context.Context) error {
 		if p == nil {
 			p = c.newPartition()
 			partitions[b.Partition] = p
-			running.Go(func() { p.write() })
+			running.Go(func() { p.write() }) //nolint:contextcheck // a fan-out begins a trace of its own: the context of reading says nothing of it
 			running.Go(func() { p.confirm() })
 		}
 		p.batches <- c.accept(work, b)

@@ -43,7 +43,7 @@ func (q *Queue) Take(ctx context.Context, r postrider.TakeRequest) ([]*postrider
 		case <-changed:
 		case <-ctx.Done():
 			l.receiver.leave()
-			q.work.Go(func() { q.giveBack(l) }) // what was held is nobody's, as is what comes
+			q.work.Go(func() { q.giveBack(l) }) //nolint:contextcheck // the context has ended; what was held is nobody's, as is what comes
 			return nil, context.Cause(ctx)
 		case <-q.polling.Done():
 			return nil, errClosed

@@ -77,8 +77,8 @@ func TestSpansOfOneDelivery(t *testing.T) {
 			t.Errorf("%s has the state %q", s.Name, s.SpanContext.TraceState())
 		}
 		for _, a := range append(s.Attributes, s.Resource.Attributes()...) {
-			if strings.Contains(a.Value.Emit(), "secret") {
-				t.Errorf("%s tells a secret: %s = %s", s.Name, a.Key, a.Value.Emit())
+			if strings.Contains(a.Value.String(), "secret") {
+				t.Errorf("%s tells a secret: %s = %s", s.Name, a.Key, a.Value.String())
 			}
 		}
 		names[s.Name] = s
@@ -116,7 +116,7 @@ func TestSamplingIsTheBeginners(t *testing.T) {
 }
 
 // TestOffCostsNothing holds the methods of a nil Tracer to no allocation, and to leaving traces as they are.
-func TestOffCostsNothing(t *testing.T) {
+func TestOffCostsNothing(t *testing.T) { //nolint:paralleltest // allocations of other tests would be counted
 	var tr *Tracer
 	d, to := delivery(sampled), destination(t)
 	a := &postrider.Attempt{}

@@ -103,7 +103,7 @@ func (w *world) someTemper() temper {
 // folder is a new folder, in memory where the machine has one there: the simulation is about order, not about disks.
 func folder(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "postrider-simulation-")
+	dir, err := os.MkdirTemp("/dev/shm", "postrider-simulation-") //nolint:usetesting // not where t.TempDir is
 	if err != nil {
 		return t.TempDir()
 	}

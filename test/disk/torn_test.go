@@ -18,6 +18,9 @@ import (
 const (
 	walHeader   = 32 // bytes; the file format of SQLite, section 4
 	frameHeader = 24
+
+	indexSalt    = 32 // offsets in a -shm file; the format of SQLite's WAL-index, sections 2.1 and 2.2
+	indexAttempt = 128
 )
 
 // wal is what a -wal file holds: the frames since it was last begun anew.
@@ -26,6 +29,7 @@ type wal struct {
 	frames []int // page numbers, in order
 	sizes  []uint32
 	bytes  []byte
+	synced int // frames that a checkpoint may have begun to copy: it had them synced before, so no power loss takes them back
 }
 
 // readWAL reads the frames that belong to the header; ok is false if the file has none.
@@ -44,7 +48,22 @@ func readWAL(t *testing.T, dir string) (w wal, ok bool) {
 		w.frames = append(w.frames, int(binary.BigEndian.Uint32(b[at:])))
 		w.sizes = append(w.sizes, binary.BigEndian.Uint32(b[at+4:])) // of the file in pages, at a commit; else 0
 	}
+	w.synced = w.checkpointed(t, dir)
 	return w, len(w.frames) > 0
+}
+
+// checkpointed reads from the -shm file how far a checkpoint has come, at most. An index that is ahead of the file, which is to
+// be begun anew with the next frame, tells that all of it was copied.
+func (w *wal) checkpointed(t *testing.T, dir string) int {
+	t.Helper()
+	index, err := os.ReadFile(filepath.Join(dir, "postrider.db-shm"))
+	if err != nil || len(index) < indexAttempt+4 {
+		t.Fatalf("the index of the -wal file: %d bytes, %v", len(index), err)
+	}
+	if string(index[indexSalt:indexSalt+8]) != string(w.bytes[16:24]) {
+		return len(w.frames)
+	}
+	return min(len(w.frames), int(binary.NativeEndian.Uint32(index[indexAttempt:])))
 }
 
 // stopped copies a live folder at one instant: the process is stopped meanwhile, so the copy is what a crash would leave.
@@ -54,7 +73,9 @@ func stopped(t *testing.T, s *harness.Server, l *ledger) (dir string, acked []st
 	defer s.Signal(syscall.SIGCONT)
 	harness.Await(t, func() string { return unless(s.State() == 'T', "the process stands still") })
 	acked = l.ids() // by now answered, so durable
-	return copyData(t, s.Data), acked
+	dir = copyData(t, s.Data)
+	copyFile(t, filepath.Join(s.Data, "postrider.db-shm"), filepath.Join(dir, "postrider.db-shm"))
+	return dir, acked
 }
 
 // events reads the ids in the log, in order.
@@ -156,8 +177,10 @@ func cutOff(t *testing.T, dir string, cuts int, random *rand.Rand) int {
 	whole := events(t, copyData(t, dir))
 	frame := frameHeader + w.page
 	last := 0
-	for i := range min(cuts, len(w.frames)) {
-		n := (i + 1) * len(w.frames) / min(cuts, len(w.frames)) // frames that are left, ascending
+	loose := len(w.frames) - w.synced
+	cuts = min(cuts, loose)
+	for i := range cuts {
+		n := w.synced + (i+1)*loose/cuts // frames that are left, ascending
 		size := walHeader + n*frame
 		if i%2 == 1 {
 			size -= random.IntN(frame) // torn within the last frame
@@ -182,7 +205,7 @@ func cutOff(t *testing.T, dir string, cuts int, random *rand.Rand) int {
 			}
 		}
 	}
-	return min(cuts, len(w.frames))
+	return cuts
 }
 
 // tornPages writes half of a page, or rubbish, where a checkpoint could have been writing when the power failed: into pages of the

@@ -77,13 +77,18 @@ func overHTTP1() []receiver {
 		{name: "a length below zero", url: plain(answering("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nxx")), classes: only("protocol")},
 		{name: "a name that is none", url: plain(answering("HTTP/1.1 200 OK\r\nb\x00d: x\r\n\r\n")), classes: only("protocol")},
 		{name: "switches protocols", url: plain(held(answering("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"))), classes: only("status"), status: 101},
-		{name: "answers before it has read", url: plain(func(c net.Conn, _ <-chan struct{}) {
-			fmt.Fprint(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-			_, _ = io.Copy(io.Discard, c)
-		}), classes: only("status", "reset"), status: 413},
+		{name: "answers before it has read", url: plain(held(func(c net.Conn, _ <-chan struct{}) {
+			_, _ = io.CopyN(io.Discard, c, 1)
+			fmt.Fprint(c, tooLarge)
+		})), classes: only("status", "reset"), status: 413},
+		{name: "answers before it is asked", url: plain(held(func(c net.Conn, _ <-chan struct{}) {
+			fmt.Fprint(c, tooLarge) // where it comes before the request is begun, it answers none
+		})), classes: only("status", "reset", "protocol"), status: 413},
 		{name: "a bomb", url: plain(answering(gzipped(bomb(64 << 20)))), classes: only("ok"), status: 200, begins: "\x1f"},
 	}
 }
+
+const tooLarge = "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 // closed is an address at which nobody listens.
 func closed(t *testing.T) string {

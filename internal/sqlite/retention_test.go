@@ -27,7 +27,7 @@ func fileSize(t *testing.T, dir string) (size int64) {
 // publishOld puts events into the log, has them read, and records their deliveries.
 func publishOld(t *testing.T, db *sqlite.DB, n int, at time.Time) {
 	t.Helper()
-	var outcomes []postrider.Outcome
+	var list []*postrider.Event
 	var last *postrider.Commit
 	for i := range n {
 		size := 4 << 10
@@ -40,13 +40,16 @@ func publishOld(t *testing.T, db *sqlite.DB, n int, at time.Time) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		last = commit
-		outcomes = append(outcomes, postrider.Outcome{Kind: postrider.OutcomeAttempt, At: e.AcceptedAt, Tenant: "acme", Event: e.Head(), TargetID: 5,
-			DeliveryID: postrider.NewDeliveryID(e, 5), Attempts: 1, State: postrider.StateDelivered,
-			Attempt: &postrider.Attempt{Number: 1, StartedAt: e.AcceptedAt, Class: postrider.ClassOK, Status: 200}})
+		list, last = append(list, e), commit
 	}
 	if err := last.Wait(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	var outcomes []postrider.Outcome
+	for _, e := range list {
+		outcomes = append(outcomes, postrider.Outcome{Kind: postrider.OutcomeAttempt, At: e.AcceptedAt, Tenant: "acme", Event: e.Head(), TargetID: 5,
+			DeliveryID: postrider.NewDeliveryID(e, 5), Attempts: 1, State: postrider.StateDelivered,
+			Attempt: &postrider.Attempt{Number: 1, StartedAt: e.AcceptedAt, Class: postrider.ClassOK, Status: 200}})
 	}
 	commit, err := db.Outcomes(true).Record(t.Context(), outcomes)
 	if err == nil {

@@ -94,6 +94,16 @@ func (c *call) handle() error {
 			return err
 		}
 	}
+	if c.route.open {
+		return c.route.handle(c)
+	}
+	if !c.api.places.TryAcquire(c.tenant, 1) {
+		if strings.HasPrefix(c.route.id, "publish-") {
+			c.api.metrics.refused.WithLabelValues("requests").Inc()
+		}
+		return &postrider.Error{Code: postrider.CodeUnavailable, Message: "too many requests are being served at the moment", RetryAfter: time.Second}
+	}
+	defer c.api.places.Release(c.tenant, 1)
 	return c.route.handle(c)
 }
 

@@ -15,21 +15,26 @@ import (
 // makeAnew deletes a topic and makes it again, with one partition.
 func makeAnew(t *testing.T, l *EventLog, topic string) {
 	t.Helper()
-	if _, err := l.adm.DeleteTopic(within(t), topic); err != nil {
+	ctx := within(t)
+	if _, err := l.adm.DeleteTopic(ctx, topic); err != nil {
 		t.Fatal(err)
 	}
 	for {
-		_, err := l.adm.CreateTopic(within(t), 1, 1, nil, topic)
+		_, err := l.adm.CreateTopic(ctx, 1, 1, nil, topic)
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, kerr.TopicAlreadyExists) || within(t).Err() != nil {
+		if !errors.Is(err, kerr.TopicAlreadyExists) || ctx.Err() != nil {
 			t.Fatal(err)
 		}
 	}
-	for within(t).Err() == nil { // a broker may know the former one a little longer
-		if err := checkTopic(within(t), l.adm, topic); err == nil {
+	for { // a broker may know the former one a little longer
+		err := checkTopic(ctx, l.adm, topic)
+		if err == nil {
 			break
+		}
+		if ctx.Err() != nil {
+			t.Fatal(err)
 		}
 	}
 }
@@ -156,16 +161,13 @@ func startAtLatest(t *testing.T, url string) {
 	add(t, l, numbered(5)...)
 	r := reader(t, l)
 	m := r.(*eventReader).member
-	for { // until the group has the offset at which it began
-		all, err := m.admin.FetchOffsets(within(t), m.group)
-		if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-			t.Fatal(err)
-		}
+	for ctx := within(t); ; { // until the group has the offset at which it began; a broker that is new looks for its coordinator first
+		all, err := m.admin.FetchOffsets(ctx, m.group)
 		if at, ok := all.Lookup(m.topic, 0); ok && at.At == 5 {
 			break
 		}
-		if within(t).Err() != nil {
-			t.Fatal("the offset is not committed")
+		if ctx.Err() != nil || err != nil && !errors.Is(err, kerr.GroupIDNotFound) && !transient(err) {
+			t.Fatalf("the offset is not committed: %v", err)
 		}
 	}
 	if err := r.Close(); err != nil {

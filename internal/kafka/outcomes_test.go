@@ -107,9 +107,9 @@ func outcomesAreReadFromThePositionGiven(t *testing.T, url string) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	for {
-		b, err := r.Next(within(t))
-		if postrider.CodeOf(err) == postrider.CodeUnavailable && within(t).Err() == nil {
+	for ctx := within(t); ; {
+		b, err := r.Next(ctx)
+		if postrider.CodeOf(err) == postrider.CodeUnavailable && ctx.Err() == nil {
 			continue
 		}
 		if err != nil {

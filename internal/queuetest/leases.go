@@ -314,3 +314,33 @@ func Benchmark(b *testing.B, open func(b *testing.B) postrider.Queue) {
 		b.Fatal(err)
 	}
 }
+
+// testReturnBeforeCommit gives items back at once, while their put may still be on its way to what is durable.
+func testReturnBeforeCommit(t *testing.T, h Harness) {
+	const n = 30
+	ctx, q := patient(t), h.Queue
+	for i := range n {
+		commit, err := q.Put(ctx, item(postrider.LaneFirst, NewPack("acme", i, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range take(t, q, postrider.LaneFirst, 1) {
+			if err := q.Return(ctx, l, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := commit.Wait(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := map[string]bool{}
+	for _, l := range take(t, q, postrider.LaneFirst, n) {
+		id := l.Pack.Deliveries[0].Event.ID
+		if seen[id] {
+			t.Errorf("%s came twice", id)
+		}
+		seen[id] = true
+		settle(t, q, l)
+	}
+	nothing(t, q, postrider.LaneFirst)
+}

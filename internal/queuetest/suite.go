@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(t *testing.T, lease time.Duration) Harness) {
 		"Credit":                {long, testCredit},
 		"Delay":                 {long, testDelay},
 		"Return":                {long, testReturn},
+		"ReturnBeforeCommit":    {long, testReturnBeforeCommit},
 		"LeasedIsNotTakenAgain": {long, testLeasedIsNotTakenAgain},
 		"LeaseExpires":          {2 * time.Second, testLeaseExpires},
 		"SettleAfterExpiry":     {2 * time.Second, testSettleAfterExpiry},

@@ -65,6 +65,7 @@ const (
 type leased struct {
 	*entry
 	expires time.Time
+	take    int32         // how often the item was taken, with this lease
 	element *list.Element // nil once the lease is over
 	removed bool          // its settling has run
 }
@@ -125,10 +126,11 @@ func (q *queue) Settle(ctx context.Context, l *postrider.Lease, follow ...postri
 	return q.change(ctx, l.Engine.(*leased), follow)
 }
 
-// put is an item on its way into the file.
+// put is an item on its way into the file. The entry may be taken, and given back with another due time, before it is there.
 type put struct {
 	*entry
-	body []byte
+	firstDue int64
+	body     []byte
 }
 
 func (q *queue) prepare(items []postrider.Item) ([]put, int, error) {
@@ -147,7 +149,7 @@ func (q *queue) prepare(items []postrider.Item) ([]put, int, error) {
 		if item.Pack != nil {
 			e.tenant = item.Pack.Tenant
 		}
-		puts[i] = put{e, body}
+		puts[i] = put{e, e.due, body}
 		bytes += len(body) + 64
 	}
 	return puts, bytes, nil
@@ -214,7 +216,7 @@ func (q *queue) apply(t *tx, l *leased, puts []put) error {
 			continue
 		}
 		if err := t.exec("INSERT INTO queue (id, lane, tenant, due, weight, body) VALUES (?, ?, ?, ?, ?, ?)",
-			p.id, int(p.lane), p.tenant, p.due, p.weight, p.body); err != nil {
+			p.id, int(p.lane), p.tenant, p.firstDue, p.weight, p.body); err != nil {
 			return err
 		}
 	}

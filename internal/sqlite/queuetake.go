@@ -65,7 +65,7 @@ func (q *queue) takeDue(r postrider.TakeRequest) ([]*leased, time.Duration, erro
 		}
 		credit -= e.weight
 		e.receives++
-		l := &leased{entry: e, expires: now.Add(q.db.options.QueueLease)}
+		l := &leased{entry: e, expires: now.Add(q.db.options.QueueLease), take: e.receives}
 		l.element = q.leases.PushBack(l)
 		taken = append(taken, l)
 	}
@@ -137,7 +137,7 @@ func (q *queue) hand(ctx context.Context, taken []*leased) ([]*postrider.Lease, 
 			q.mu.Unlock()
 			continue
 		}
-		leases = append(leases, &postrider.Lease{Item: *item, Expires: l.expires, Receives: int(l.receives), Engine: l})
+		leases = append(leases, &postrider.Lease{Item: *item, Expires: l.expires, Receives: int(l.take), Engine: l})
 	}
 	return leases, nil
 }

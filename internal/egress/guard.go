@@ -57,8 +57,22 @@ type Guard struct {
 	ranges  *ssrf.Guardian
 	proxy   *proxy // nil: none
 	metrics *metrics
-	public  *http.Transport
-	private *http.Transport
+	public  *transport
+	private *transport
+}
+
+// transport sends each request the way that suits it. Both ways dial by the guard.
+type transport struct {
+	direct *direct
+	http   *http.Transport
+}
+
+// RoundTrip makes an exchange; see http.RoundTripper.
+func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if t.direct.suits(r) {
+		return t.direct.RoundTrip(r)
+	}
+	return t.http.RoundTrip(r)
 }
 
 // New makes a Guard. It refuses a proxy that is none (CodeInvalid, field "egressProxy") and ranges that are not valid (field
@@ -99,17 +113,24 @@ func (g *Guard) Transport(allowPrivate bool) http.RoundTripper {
 
 // CloseIdle closes the connections that no request uses.
 func (g *Guard) CloseIdle() {
-	g.public.CloseIdleConnections()
-	g.private.CloseIdleConnections()
+	for _, t := range [...]*transport{g.public, g.private} {
+		t.direct.idle.closeAll()
+		t.http.CloseIdleConnections()
+	}
 }
 
-// transport makes one. Its Proxy is left nil, so that no proxy but ours is asked.
-func (g *Guard) transport(allowPrivate bool) *http.Transport {
+func (g *Guard) transport(allowPrivate bool) *transport {
+	dial := g.dialer(allowPrivate)
+	return &transport{direct: &direct{dial: dial, idle: newIdlePool(g.options.MaxIdle, IdleTimeout)}, http: g.httpTransport(dial)}
+}
+
+// httpTransport makes one of net/http. Its Proxy is left nil, so that no proxy but ours is asked.
+func (g *Guard) httpTransport(dial dialFunc) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	return &http.Transport{
-		DialContext:            g.dialer(allowPrivate),
+		DialContext:            dial,
 		TLSClientConfig:        clientTLS(g.options.RootCAs),
 		TLSHandshakeTimeout:    g.options.ConnectTimeout,
 		Protocols:              protocols,

@@ -170,11 +170,11 @@ func TestProxyThatIsSilent(t *testing.T) {
 	g := newGuard(t, egress.Options{Resolver: resolver, Proxy: proxyURL(t, "http://proxy.example"), ConnectTimeout: time.Hour,
 		Dial: func(context.Context, string, string) (net.Conn, error) { return near, nil }})
 	go func() { <-asked; cancel() }()
-	transport, ok := g.Transport(false).(*http.Transport)
-	if !ok {
-		t.Fatal("no http.Transport")
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://hooks.example/", nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := transport.DialContext(ctx, "tcp", "hooks.example:80"); err == nil {
+	if _, err := g.Transport(false).RoundTrip(r); err == nil { //nolint:bodyclose // there is none
 		t.Error("a tunnel without an answer")
 	}
 	if _, err := near.Write([]byte("x")); err == nil {

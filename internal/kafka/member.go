@@ -12,11 +12,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// commitInterval and commitRecords bound how far committed offsets lie behind what is dealt with.
+// commitInterval and commitRecords say when offsets are committed, maxUncommitted and commitWindow how far what is handed out may be
+// ahead of them, while Kafka is slow to take them: what is between is read again after a crash.
 const (
 	commitInterval = 500 * time.Millisecond
 	commitRecords  = 500
 	commitTimeout  = 5 * time.Second
+	maxUncommitted = 1000        // offsets of a partition
+	commitWindow   = time.Second // then a partition waits
 	pollRecords    = 2000
 	minShare       = 64 << 10
 	adjustPause    = time.Second

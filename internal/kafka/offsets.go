@@ -32,7 +32,7 @@ func (m *member) commitLoop() {
 func (m *member) commit(ctx context.Context, parts []*part) error {
 	m.commits.Lock()
 	defer m.commits.Unlock()
-	offsets := make(map[int32]kgo.EpochOffset)
+	offsets, asked := make(map[int32]kgo.EpochOffset), time.Now()
 	for _, p := range parts {
 		p.mu.Lock()
 		if p.committed > p.saved {
@@ -56,11 +56,9 @@ func (m *member) commit(ctx context.Context, parts []*part) error {
 		return failed
 	}
 	for _, p := range parts {
-		p.mu.Lock()
 		if o, ok := offsets[p.number]; ok {
-			p.saved = o.Offset
+			p.keep(o.Offset, asked)
 		}
-		p.mu.Unlock()
 	}
 	return nil
 }

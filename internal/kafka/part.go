@@ -43,7 +43,9 @@ type part struct {
 	committed int64   // next offset to commit; -1: none yet
 	epoch     int32
 	saved     int64
+	unsaved   time.Time     // since when something has been dealt with and is not committed; zero: nothing is
 	settled   chan struct{} // a signal that marks shrank
+	caught    chan struct{} // a signal that saved grew
 }
 
 // mark is an item's place in the order of commits.
@@ -57,7 +59,7 @@ type mark struct {
 
 func newPart(m *member, n int32) *part {
 	p := &part{member: m, number: n, lost: make(chan struct{}), done: make(chan struct{}), wake: make(chan struct{}, 1),
-		settled: make(chan struct{}, 1), next: -1, began: -1, committed: -1, saved: -1}
+		settled: make(chan struct{}, 1), caught: make(chan struct{}, 1), next: -1, began: -1, committed: -1, saved: -1}
 	p.ctx, p.cancel = context.WithCancel(m.ctx)
 	m.work.Go(p.run)
 	return p
@@ -234,10 +236,50 @@ func (p *part) hand(records []*kgo.Record, value any) {
 		p.advance(nil)
 		return
 	}
+	if !p.awaitCommits(m.end) {
+		return
+	}
 	select {
 	case p.member.out <- &item{part: p, value: value, mark: m}:
 	case <-p.ctx.Done():
 	}
+}
+
+// awaitCommits waits until what a crash would have read again is little enough for more to be handed out: what is not
+// committed has at most maxUncommitted offsets, and none of it was dealt with longer ago than commitWindow. It reports false if
+// the partition goes first. A member that keeps its position elsewhere waits for nothing.
+func (p *part) awaitCommits(end int64) bool {
+	for p.member.start == nil && p.ahead(end) {
+		select {
+		case <-p.caught:
+		case <-p.ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+func (p *part) ahead(end int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.unsaved.IsZero() && time.Since(p.unsaved) > commitWindow {
+		return true
+	}
+	if len(p.marks) == 1 && p.unsaved.IsZero() { // this one is alone, whatever it spans
+		return false
+	}
+	return end-max(p.saved, p.began) > maxUncommitted
+}
+
+// keep notes that an offset has been committed, of what was dealt with before a time.
+func (p *part) keep(offset int64, asked time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.saved, p.unsaved = offset, time.Time{}
+	if p.committed > offset {
+		p.unsaved = asked
+	}
+	signal(p.caught)
 }
 
 func (p *part) free(size int64) {
@@ -277,6 +319,9 @@ func (p *part) advance(m *mark) {
 		}
 		p.committed, p.epoch = p.marks[0].end, p.marks[0].epoch
 		p.marks = p.marks[1:]
+	}
+	if p.unsaved.IsZero() && p.committed > p.saved {
+		p.unsaved = time.Now()
 	}
 	far := p.committed-p.saved >= commitRecords
 	p.mu.Unlock()

@@ -19,6 +19,7 @@ type drill struct {
 	app       *kgo.Client
 	receiver  *harness.Receiver
 	processes map[string]*harness.Server
+	paths     map[int64]string // of the targets
 	rounds    []round
 }
 
@@ -35,7 +36,7 @@ func drillSettings() []string {
 // newDrill readies targets of a fleet whose processes run, and an application.
 func newDrill(t *testing.T, f *fleet, processes map[string]*harness.Server) *drill {
 	t.Helper()
-	d := &drill{fleet: f, ledger: newLedger("/a", "/b"), app: application(t, direct().kafka, kgo.RecordDeliveryTimeout(harness.Patience)), processes: processes}
+	d := &drill{fleet: f, ledger: newLedger("/a", "/b"), app: application(t, direct().kafka, kgo.RecordDeliveryTimeout(harness.Patience)), processes: processes, paths: map[int64]string{}}
 	d.receiver = harness.NewReceiver(t, func(m *harness.Message, _ http.ResponseWriter) int {
 		status := http.StatusOK
 		if m.Attempt == 1 && sha256.Sum256([]byte(m.ID))[0] < 16 { // one in sixteen fails at first
@@ -45,7 +46,9 @@ func newDrill(t *testing.T, f *fleet, processes map[string]*harness.Server) *dri
 		return status
 	})
 	for _, path := range d.ledger.paths {
-		f.api().Subscribe(t, f.api().Target(t, d.receiver.URL+path).ID, []string{loadType})
+		target := f.api().Target(t, d.receiver.URL+path).ID
+		f.api().Subscribe(t, target, []string{loadType})
+		d.paths[target] = path
 	}
 	return d
 }
@@ -94,8 +97,8 @@ func (d *drill) report(t *testing.T) {
 	}
 	for n, r := range d.rounds {
 		s := d.ledger.tally(n)
-		t.Logf("%s: %d events accepted, %d without an answer, %d missing, %d twins (bound %d); latency p50 %v, p99 %v, max %v",
-			r.name, s.accepted, s.unsure, s.missing, s.twins, r.twins, s.quantile(0.5), s.quantile(0.99), s.quantile(1))
+		t.Logf("%s: %d events accepted, %d without an answer, %d missing, %d twins (bound %d), %d more after answers that came late; latency p50 %v, p99 %v, max %v",
+			r.name, s.accepted, s.unsure, s.missing, s.twins, r.twins, s.late, s.quantile(0.5), s.quantile(0.99), s.quantile(1))
 		if s.twins > r.twins {
 			t.Errorf("%s: %d twins, over the bound of %d", r.name, s.twins, r.twins)
 		}
@@ -129,6 +132,7 @@ func (d *drill) finish(t *testing.T) {
 	t.Helper()
 	d.report(t)
 	d.ledger.check(t)
+	d.checkLate(t)
 	accepted := d.ledger.accepted()
 	list := d.api().AwaitDeliveries(t, "", func(list []harness.Delivery) bool {
 		n := 0
@@ -149,6 +153,25 @@ func (d *drill) finish(t *testing.T) {
 	for id, n := range of {
 		if n != len(d.ledger.paths) {
 			t.Errorf("%s has %d deliveries to %d targets", id, n, len(d.ledger.paths))
+		}
+	}
+}
+
+// checkLate sees that an attempt that the receiver took, and that another followed, failed as Postrider saw it: it had not had the
+// answer in time.
+func (d *drill) checkLate(t *testing.T) {
+	t.Helper()
+	for id, paths := range d.ledger.answeredLate() {
+		for _, one := range d.api().Deliveries(t, "eventId="+id) {
+			failed := map[int]bool{}
+			for _, a := range d.api().Attempts(t, one.ID) {
+				failed[a.Number] = a.Class != "ok"
+			}
+			for _, n := range paths[d.paths[one.TargetID]] {
+				if !failed[n] {
+					t.Errorf("%s to %s was tried again although attempt %d had been answered in time", id, d.paths[one.TargetID], n)
+				}
+			}
 		}
 	}
 }

@@ -26,7 +26,12 @@ type entry struct {
 	digest [32]byte
 	closed bool                   // not among those that are open
 	acked  time.Time              // zero: it was not, and may have been accepted all the same
-	taken  map[string][]time.Time // by path: when a message was answered with 2xx
+	taken  map[string][]arrival // by path: messages that were answered with 2xx
+}
+
+type arrival struct {
+	at      time.Time
+	attempt int
 }
 
 func newLedger(paths ...string) *ledger { return &ledger{paths: paths, entries: map[string]*entry{}} }
@@ -35,7 +40,7 @@ func newLedger(paths ...string) *ledger { return &ledger{paths: paths, entries: 
 func (l *ledger) will(id string, round int, payload []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.entries[id] = &entry{round: round, digest: sha256.Sum256(payload), taken: map[string][]time.Time{}}
+	l.entries[id] = &entry{round: round, digest: sha256.Sum256(payload), taken: map[string][]arrival{}}
 	l.open++
 }
 
@@ -75,7 +80,7 @@ func (l *ledger) arrived(m *harness.Message, status int) {
 	case e.digest != m.Digest:
 		l.strange = append(l.strange, m.ID+" arrived with other bytes")
 	case status < 300:
-		e.taken[m.Path] = append(e.taken[m.Path], time.Now())
+		e.taken[m.Path] = append(e.taken[m.Path], arrival{time.Now(), m.Attempt})
 		if l.whole(e) {
 			l.close(e)
 		}
@@ -115,7 +120,9 @@ func (l *ledger) accepted() map[string]bool {
 
 // tally is what came of a round.
 type tally struct {
-	accepted, missing, unsure, twins int
+	accepted, missing, unsure int
+	twins                     int             // the same attempt once more
+	late                      int             // another attempt, since the answer to the one before did not come in time
 	latencies                        []time.Duration // from the acknowledgement to the first message at each target, sorted
 }
 
@@ -127,10 +134,15 @@ func (l *ledger) tally(round int) tally {
 		if e.round != round {
 			continue
 		}
-		for _, at := range e.taken {
-			s.twins += len(at) - 1
+		for _, list := range e.taken {
+			attempts := map[int]bool{}
+			for _, a := range list {
+				attempts[a.attempt] = true
+			}
+			s.twins += len(list) - len(attempts)
+			s.late += len(attempts) - 1
 			if !e.acked.IsZero() {
-				s.latencies = append(s.latencies, max(at[0].Sub(e.acked), 0))
+				s.latencies = append(s.latencies, max(list[0].at.Sub(e.acked), 0))
 			}
 		}
 		switch {
@@ -153,6 +165,30 @@ func (s tally) quantile(q float64) time.Duration {
 		return 0
 	}
 	return s.latencies[min(int(q*float64(len(s.latencies))), len(s.latencies)-1)].Round(time.Millisecond)
+}
+
+// answeredLate lists, by event and path, the attempts that were answered with 2xx and followed by another attempt all the same.
+func (l *ledger) answeredLate() map[string]map[string][]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	late := map[string]map[string][]int{}
+	for id, e := range l.entries {
+		for path, list := range e.taken {
+			last := 0
+			for _, a := range list {
+				last = max(last, a.attempt)
+			}
+			for _, a := range list {
+				if a.attempt < last {
+					if late[id] == nil {
+						late[id] = map[string][]int{}
+					}
+					late[id][path] = append(late[id][path], a.attempt)
+				}
+			}
+		}
+	}
+	return late
 }
 
 // check fails the test for each fault of what arrived.

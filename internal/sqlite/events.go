@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/fnv"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -97,35 +98,56 @@ func (e *events) Append(ctx context.Context, list []*postrider.Event) (*postride
 	return commit, err
 }
 
-const insertEvent = `INSERT INTO events (position, id_hash, tenant, id, type, content_type, accepted_at, trace, size, blob, payload)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+// A statement inserts one event or eventRows.
+const (
+	eventValues = 11
+	eventRows   = 8
+	oneEvent    = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	insertEvent = "INSERT INTO events (position, id_hash, tenant, id, type, content_type, accepted_at, trace, size, blob, payload) VALUES " + oneEvent
+)
+
+var insertEvents = insertEvent + strings.Repeat(", "+oneEvent, eventRows-1)
 
 func (e *events) insert(t *tx, list []*postrider.Event, blobs []int64) error {
 	now := e.db.clock()
-	for i, event := range list {
-		if event.AcceptedAt.IsZero() {
-			event.AcceptedAt = now
+	values := make([]any, 0, eventRows*eventValues)
+	for i := 0; i < len(list); {
+		rows, query := 1, insertEvent
+		if len(list)-i >= eventRows {
+			rows, query = eventRows, insertEvents
 		}
-		event.AcceptedAt = event.AcceptedAt.UTC().Truncate(time.Millisecond)
-		event.Position = position(e.next)
-		event.Payload.Log, event.Payload.Size = true, int64(len(event.Payload.Bytes))
-		payload := event.Payload.Bytes
-		if blobs[i] != 0 {
-			payload = nil
+		values = values[:0]
+		for ; rows > 0; rows-- {
+			values = e.row(values, list[i], blobs[i], now)
+			if err := t.keepChunks(blobs[i]); err != nil {
+				return err
+			}
+			i++
 		}
-		err := t.exec(insertEvent, e.next, idHash(event.Tenant, event.ID), event.Tenant, event.ID, event.Type, event.ContentType,
-			event.AcceptedAt.UnixMilli(), event.Trace, event.Payload.Size, blobs[i], payload)
-		if err == nil {
-			err = t.keepChunks(blobs[i])
-		}
-		if err != nil {
+		if err := t.exec(query, values...); err != nil {
 			return err
 		}
-		e.next++
 	}
 	end := e.next
 	t.onCommit(func() { e.arrive(list, end) })
 	return nil
+}
+
+// row appends the values of an event's row, which is next, and completes the event.
+func (e *events) row(values []any, event *postrider.Event, blob int64, now time.Time) []any {
+	if event.AcceptedAt.IsZero() {
+		event.AcceptedAt = now
+	}
+	event.AcceptedAt = event.AcceptedAt.UTC().Truncate(time.Millisecond)
+	event.Position = position(e.next)
+	event.Payload.Log, event.Payload.Size = true, int64(len(event.Payload.Bytes))
+	payload := event.Payload.Bytes
+	if blob != 0 {
+		payload = nil
+	}
+	e.next++
+	return append(values, e.next-1, idHash(event.Tenant, event.ID), event.Tenant, event.ID, event.Type, event.ContentType,
+		event.AcceptedAt.UnixMilli(), event.Trace, event.Payload.Size, blob, payload)
 }
 
 // arrive hands durable events to the reader's memory. What is over its bounds is read from the file.

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -49,6 +50,29 @@ func FuzzWalk(f *testing.F) {
 			t.Fatalf("%d elements in %q", n, body)
 		}
 	})
+}
+
+// FuzzValid holds what is taken for valid against encoding/json.
+func FuzzValid(f *testing.F) {
+	for _, seed := range []string{`[1,2.5e-3,-0]`, `{"a":1,"a":2}`, `"\ud800"`, "\"\xff\"", `{"a":01}`, "[\"\t\"]", ` [] x`, `[1,]`, `nul`, "\ufeff[]",
+		strings.Repeat("[", 100) + strings.Repeat("]", 99)} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if err := validJSON(body); (err == nil) != json.Valid(body) {
+			t.Errorf("%q: %v, but encoding/json says %v", body, err, json.Valid(body))
+		}
+	})
+}
+
+func TestDepth(t *testing.T) {
+	t.Parallel()
+	for _, depth := range []int{9_999, 10_000, 10_001, 1_000_000} {
+		body := []byte(strings.Repeat("[", depth) + strings.Repeat("]", depth))
+		if err := validJSON(body); (err == nil) != json.Valid(body) {
+			t.Errorf("%d arrays in each other: %v, but encoding/json says %v", depth, err, json.Valid(body))
+		}
+	}
 }
 
 func BenchmarkParseBatch(b *testing.B) {

@@ -93,6 +93,7 @@ type QueueLimits struct {
 	MaxDelay time.Duration // at least MaxDelay
 	Lease    time.Duration // how long a lease lasts
 	MaxBytes int           // of an item, once encoded
+	Step     time.Duration // delays are rounded up to a multiple of it; 0: a millisecond
 	Gather   time.Duration // how long what waits anyway does well to wait for more that shares its item, since each item costs; 0: not at all
 }
 

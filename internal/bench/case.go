@@ -28,7 +28,7 @@ func Cases() []*Case {
 		{Name: "large", About: "10 MB to 40 targets; 64 publishers of 16 MiB at once", Local: true, run: large},
 		{Name: "backlog", About: "deliveries beside very many undelivered ones of another target", Local: true, run: backlog},
 		{Name: "retries", About: "very many retries that wait, and many that are due at once", Local: true, run: retries},
-		{Name: "scale", About: "two dispatchers against one, targets that answer after 100 ms", Split: true, run: scale},
+		{Name: "scale", About: "two dispatchers against one, targets that answer after 100 ms; two consumers against one", Split: true, run: scale},
 		{Name: "dispatcher", About: "CPU of a dispatcher per delivery, requests to SQS", Split: true, run: dispatcher},
 	}
 }

@@ -13,12 +13,16 @@ import (
 
 // Targets of the production engines.
 const (
-	scaleToReach  = 1.8
-	scaleEvents   = 4000
-	scaleAnswer   = 100 * time.Millisecond
-	cpuToReach    = 1.3
-	sqsToReach    = 60 // requests per 1,000 deliveries
-	cpuDeliveries = 10_000
+	accepted = "postrider_events_accepted_total"
+	matched  = "postrider_events_matched_total"
+
+	scaleToReach   = 1.8
+	scaleEvents    = 4000
+	scaleAnswer    = 100 * time.Millisecond
+	consumerEvents = 20_000
+	cpuToReach     = 1.3
+	sqsToReach     = 60 // requests per 1,000 deliveries
+	cpuDeliveries  = 10_000
 )
 
 // scale compares two dispatchers with one, of targets that answer slowly, and two consumers with one.
@@ -50,8 +54,91 @@ func scale(r *run) error {
 	}
 	r.atLeast("two dispatchers ÷ one, answers after 100 ms", two.rate/one.rate, "ratio", scaleToReach)
 	r.figure("one dispatcher", one.rate, "/s")
+	if err := sink.mode(0, 0); err != nil {
+		return err
+	}
+	if err := r.consumers(sink, s); err != nil {
+		return err
+	}
 	s.stop()
 	return nil
+}
+
+// consumers compares two consumers with one: how long they take to match and queue what was published while there was none. The
+// dispatchers send it meanwhile.
+func (r *run) consumers(sink *remoteSink, s *system) error {
+	var rates [2]float64
+	for i := range rates {
+		s.end("consumer")
+		before := s.metric(accepted)
+		l := load{to: s.endpoint(), eventType: r.kind, publishers: 2, payload: newPayload(benchSize), most: consumerEvents, batch: batchSize}
+		done := make(chan error, 1)
+		go func() {
+			m, err := r.deliver(sink, l, 1)
+			if m != nil {
+				r.add(m.ledger)
+			}
+			done <- err
+		}()
+		err := s.until(accepted, before+consumerEvents)
+		if err == nil {
+			rates[i], err = s.catchUp(i+1, consumerEvents)
+		}
+		if waited := <-done; err == nil {
+			err = waited
+		}
+		if err != nil {
+			return err
+		}
+		r.tell("%d consumers: %.0f events/s", i+1, rates[i])
+	}
+	r.figure("two consumers ÷ one, a backlog on all partitions", rates[1]/rates[0], "ratio")
+	r.figure("one consumer", rates[0], "/s")
+	return nil
+}
+
+// catchUp starts consumers, and measures from the first event to the last that they match.
+func (s *system) catchUp(consumers, events int) (rate float64, err error) {
+	for range consumers {
+		if _, err := s.add("consumer"); err != nil {
+			return 0, err
+		}
+	}
+	if err := s.until(matched, 1); err != nil {
+		return 0, err
+	}
+	begun, before := time.Now(), s.metric(matched)
+	if err := s.until(matched, float64(events)); err != nil {
+		return 0, err
+	}
+	return (float64(events) - before) / time.Since(begun).Seconds(), nil
+}
+
+// until waits until a metric has a value.
+func (s *system) until(name string, value float64) error {
+	for deadline := time.Now().Add(5 * time.Minute); s.metric(name) < value; {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s is %v after five minutes, not %v", name, s.metric(name), value)
+		}
+		if err := pause(s.r.ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// end stops the processes of a role.
+func (s *system) end(role string) {
+	var procs []*process
+	var roles []string
+	for i, p := range s.procs {
+		if s.roles[i] == role {
+			p.stop()
+			continue
+		}
+		procs, roles = append(procs, p), append(roles, s.roles[i])
+	}
+	s.procs, s.roles = procs, roles
 }
 
 // bulk publishes events by batch and waits for their deliveries.
@@ -170,7 +257,7 @@ func (r *run) metricOf(p *process, name string) (sum float64) {
 	defer answer.Body.Close()
 	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
 		line := lines.Text()
-		if !strings.HasPrefix(line, name+"{") && !strings.HasPrefix(line, name+" ") {
+		if !strings.HasPrefix(line, name) || !strings.ContainsAny(line[len(name):len(name)+1], "{ ") {
 			continue
 		}
 		v, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)

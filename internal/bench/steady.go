@@ -37,6 +37,7 @@ func steady(r *run) error {
 		return err
 	}
 	l.duration = 2 * r.Duration
+	waited, waits := s.firstLane("postrider_sqs_wait_seconds")
 	m, err := r.deliver(sink, l, 1)
 	if m != nil {
 		r.add(m.ledger)
@@ -52,8 +53,16 @@ func steady(r *run) error {
 	r.figure("publish to 202, p95", answered[1], "ms")
 	r.figure("fsync, p95", sync95, "ms")
 	r.figure("published", float64(m.sent.count)/m.sent.took.Seconds(), "/s")
+	if sum, n := s.firstLane("postrider_sqs_wait_seconds"); n > waits {
+		r.figure("of it in the queue, mean", 1000*(sum-waited)/(n-waits), "ms")
+	}
 	s.stop()
 	return nil
+}
+
+// firstLane reads a histogram of the first lane: its sum and its count.
+func (s *system) firstLane(name string) (sum, count float64) {
+	return s.metric(name + `_sum{lane="first"}`), s.metric(name + `_count{lane="first"}`)
 }
 
 func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }

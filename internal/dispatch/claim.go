@@ -8,8 +8,9 @@ import (
 	"github.com/postrider/postrider"
 )
 
-// patience is how long a delivery waits in hand for a place of its target or the share of its tenant.
-const patience = 250 * time.Millisecond
+// leastPatience is how long a delivery waits in hand for a place of its target or the share of its tenant. Where the queue's delays
+// are coarse it is longer by their step: what is put off comes back in bursts then, and a target must not be left idle between two.
+const leastPatience = 250 * time.Millisecond
 
 // claim is a delivery that asks for a slot.
 type claim struct {
@@ -71,12 +72,12 @@ func (s *slots) ask(c *claim) (wait time.Duration, refused why) {
 	}()
 	c.target = s.target(c.targetID, c.limit, now)
 	if c.target.places >= c.target.limit || len(c.target.waiters) > 0 {
-		if !s.worthwhile(&c.target.pace, len(c.target.waiters), c.target.limit, now) {
+		if !s.worthwhile(c.tenant, &c.target.pace, len(c.target.waiters), c.target.limit, now) {
 			return 0, whyTarget
 		}
 		s.enter(c)
 		c.target.waiters = append(c.target.waiters, c)
-		return patience, whyNot
+		return s.patience, whyNot
 	}
 	lacks := s.lacks(c.tenant)
 	if lacks == whyNot && len(c.tenant.waiters) == 0 {
@@ -85,11 +86,11 @@ func (s *slots) ask(c *claim) (wait time.Duration, refused why) {
 		s.grant(c)
 		return 0, whyNot
 	}
-	wait = patience
+	wait = s.patience
 	if c.total = lacks == whyTotal; c.total {
 		wait = c.longest
 	}
-	if s.waiting >= s.inHand() || !c.total && !s.worthwhile(&c.tenant.pace, len(c.tenant.waiters), max(c.tenant.used, 1), now) {
+	if s.waiting >= s.inHand() || !c.total && !s.worthwhile(c.tenant, &c.tenant.pace, len(c.tenant.waiters), max(c.tenant.used, 1), now) {
 		return 0, lacks.or(whyTenant)
 	}
 	s.enter(c)
@@ -107,9 +108,9 @@ func (w why) or(other why) why {
 // inHand is how many may wait in hand.
 func (s *slots) inHand() int { return max(s.total, postrider.MaxPackTargets) }
 
-// worthwhile reports whether the slot after n others is likely to come free within patience.
-func (s *slots) worthwhile(p *pace, n, of int, now time.Time) bool {
-	return s.waiting < s.inHand() && time.Duration(n+1)*p.interval(of, now) <= patience
+// worthwhile reports whether the slot after n others is likely to come free within patience, and the tenant has room to wait.
+func (s *slots) worthwhile(t *tenantUse, p *pace, n, of int, now time.Time) bool {
+	return s.waiting < s.inHand() && t.waiting < s.hand() && time.Duration(n+1)*p.interval(of, now) <= s.patience
 }
 
 // lacks says what hinders a tenant from starting one attempt more.

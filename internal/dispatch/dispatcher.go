@@ -101,7 +101,7 @@ type life struct {
 func New(o Options) *Dispatcher {
 	o = withDefaults(o)
 	d := &Dispatcher{Options: o, metrics: newMetrics(o.Registerer), limits: o.Queue.Limits(), holds: newHolds()}
-	d.slots = newSlots(o.MaxInFlight, d.metrics.inFlight)
+	d.slots = newSlots(o.MaxInFlight, leastPatience+d.limits.Step, d.metrics.inFlight)
 	d.fetches = newFetches(o.Events, o.Payloads, o.Budget)
 	d.stores = newStores(o.Payloads)
 	d.material = newMaterials(o.Open, o.UserAgent)

@@ -17,9 +17,10 @@ import (
 // Who finds no slot may wait for one in hand for a moment, if one is likely to come free within it: that costs less than
 // putting a delivery off. Places of a target are taken before the slot, in the order of asking; tenants are served in turn.
 type slots struct {
-	total   int
-	reserve int
-	gauge   prometheus.Gauge
+	total    int
+	reserve  int
+	patience time.Duration
+	gauge    prometheus.Gauge
 
 	mu      sync.Mutex
 	used    int // attempts in flight
@@ -53,8 +54,8 @@ type targetUse struct {
 	waiters []*claim
 }
 
-func newSlots(total int, gauge prometheus.Gauge) *slots {
-	s := &slots{total: total, reserve: total / 4, gauge: gauge, tenants: make(map[string]*tenantUse), targets: make(map[int64]*targetUse)}
+func newSlots(total int, patience time.Duration, gauge prometheus.Gauge) *slots {
+	s := &slots{total: total, reserve: total / 4, patience: patience, gauge: gauge, tenants: make(map[string]*tenantUse), targets: make(map[int64]*targetUse)}
 	for i := range s.lanes {
 		s.lanes[i].kick = make(chan struct{}, 1)
 	}
@@ -105,9 +106,11 @@ func (s *slots) full(name string) bool {
 // wanted is how many more deliveries of a tenant are worth taking: as many as may start, of which those that would have to
 // wait for their target are within the tenant's part of what may wait in hand. A quarter of that is left for newcomers.
 func (s *slots) wanted(t *tenantUse) int {
-	hand := max(s.inHand()*3/4/max(s.active, 1), s.total/probePart, 1)
-	return min(s.room(t), hand) - t.pending - t.waiting
+	return min(s.room(t), s.hand()) - t.pending - t.waiting
 }
+
+// hand is a tenant's part of what may wait in hand.
+func (s *slots) hand() int { return max(s.inHand()*3/4/max(s.active, 1), s.total/probePart, 1) }
 
 // release gives a slot back, after an attempt that took so long.
 func (s *slots) release(c *claim, took time.Duration) {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,7 +20,7 @@ import (
 func TestSlotsAddUp(t *testing.T) {
 	t.Parallel()
 	const total, limit, tenants, targets = 12, 3, 4, 8
-	s := newSlots(total, prometheus.NewGauge(prometheus.GaugeOpts{Name: "x"}))
+	s := newSlots(total, leastPatience, prometheus.NewGauge(prometheus.GaugeOpts{Name: "x"}))
 	var inAll atomic.Int64
 	var perTarget [targets]atomic.Int64
 	var granted atomic.Int64
@@ -72,7 +73,7 @@ func TestSlotsAddUp(t *testing.T) {
 // TestReserve fills a tenant's share, and finds the reserve open to others up to their fair share only.
 func TestReserve(t *testing.T) {
 	t.Parallel()
-	s := newSlots(8, prometheus.NewGauge(prometheus.GaugeOpts{Name: "x"}))
+	s := newSlots(8, leastPatience, prometheus.NewGauge(prometheus.GaugeOpts{Name: "x"}))
 	ended, end := context.WithCancel(t.Context())
 	end() // nobody waits
 	take := func(tenant string) why {
@@ -108,5 +109,38 @@ func TestPromisesFollowOneAnother(t *testing.T) {
 		if at, want := p.promise(5, now), now.Add(time.Duration(n)*2*time.Second); !at.Equal(want) {
 			t.Fatalf("promise %d is %v, want %v", n, at.Sub(now), want.Sub(now))
 		}
+	}
+}
+
+// TestPatienceCoversTheStep: of what a queue brings once a second, since its delays are whole seconds, all is sent that the target has
+// slots for until the next second.
+func TestPatienceCoversTheStep(t *testing.T) {
+	t.Parallel()
+	const limit, latency = 32, 100 * time.Millisecond
+	const perSecond = limit * int(time.Second/latency)
+	for step, least := range map[time.Duration]int{0: limit, time.Second: perSecond * 9 / 10} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSlots(DefaultMaxInFlight, leastPatience+step, prometheus.NewGauge(prometheus.GaugeOpts{Name: "x"}))
+			var sent atomic.Int64
+			burst := func(n int) {
+				for range n {
+					go func() {
+						c := &claim{lane: postrider.LaneBulk, tenantName: "acme", targetID: 1, limit: limit, longest: time.Minute}
+						if s.acquire(t.Context(), c) == whyNot {
+							time.Sleep(latency)
+							sent.Add(1)
+							s.release(c, latency)
+						}
+					}()
+				}
+				time.Sleep(2 * time.Second)
+			}
+			burst(1) // the target's pace is known then
+			before := sent.Load()
+			burst(perSecond)
+			if n := int(sent.Load() - before); n < least || step == 0 && n > perSecond/2 {
+				t.Errorf("%d of %d were sent with a step of %v, want %d at least", n, perSecond, step, least)
+			}
+		})
 	}
 }

@@ -41,7 +41,7 @@ func (q *Queue) ensure(ctx context.Context, l *lane, faults *postrider.Faults) e
 func (q *Queue) create(ctx context.Context, l *lane) error {
 	out, err := q.client.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: &l.name, Attributes: map[string]string{
 		"MessageRetentionPeriod":        seconds(retention),
-		"ReceiveMessageWaitTimeSeconds": strconv.Itoa(longPoll),
+		"ReceiveMessageWaitTimeSeconds": "20",
 	}})
 	q.count("create", 0, err)
 	if err != nil {

@@ -10,6 +10,7 @@ type metrics struct {
 	resent     prometheus.Counter
 	stale      prometheus.Counter
 	unreadable *prometheus.CounterVec
+	wait       *prometheus.HistogramVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -25,9 +26,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		stale:  counter("postrider_sqs_stale_handles_total", "Removals refused because the message was received again meanwhile."),
 		unreadable: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postrider_sqs_unreadable_total",
 			Help: "Times that a message came which can't be read, by lane. It stays in the queue."}, []string{"lane"}),
+		wait: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "postrider_sqs_wait_seconds",
+			Help:    "From when a message was sent, or due if that is later, to when it came for the first time, by lane.",
+			Buckets: prometheus.ExponentialBuckets(0.002, 2, 18)}, []string{"lane"}),
 	}
 	if r != nil {
-		r.MustRegister(m.requests, m.billed, m.resent, m.stale, m.unreadable)
+		r.MustRegister(m.requests, m.billed, m.resent, m.stale, m.unreadable, m.wait)
 	}
 	return m
 }

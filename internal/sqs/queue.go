@@ -31,8 +31,8 @@ const gather = 100 * time.Millisecond
 
 // How long Close waits for what is under way.
 const (
-	closing      = 5 * time.Second
-	lastReceives = time.Second // of it, for what is being received
+	closing      = 10 * time.Second
+	lastReceives = (longPoll + 1) * time.Second // of it, for what is being received
 )
 
 // Queue is a postrider.Queue.
@@ -81,7 +81,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		return nil, err
 	}
 	q := &Queue{at: at, client: client, timeout: o.Timeout, clock: o.Clock, log: o.Logger, metrics: newMetrics(o.Registerer),
-		limits: postrider.QueueLimits{MaxDelay: postrider.MaxDelay, Lease: o.Lease, Gather: gather}}
+		limits: postrider.QueueLimits{MaxDelay: postrider.MaxDelay, Lease: o.Lease, Step: time.Second, Gather: gather}}
 	if q.timeout == 0 {
 		q.timeout = 20 * time.Second
 	}
@@ -125,8 +125,8 @@ func newClient(ctx context.Context, at location) (*sqs.Client, error) {
 	}), nil
 }
 
-// endReceives waits a moment for the receives under way, since what the server hands out to a request that is cut off comes again
-// only when its lease ends. Where there is something to be handed out it has been by then.
+// endReceives waits for the receives under way, since what the server hands out to a request that is cut off comes again only when
+// its lease ends.
 func (q *Queue) endReceives() {
 	ctx, cancel := context.WithTimeout(q.ctx, lastReceives)
 	defer cancel()
@@ -142,7 +142,7 @@ func (q *Queue) endReceives() {
 // Limits tells what the queue takes; see postrider.Queue.
 func (q *Queue) Limits() postrider.QueueLimits { return q.limits }
 
-// Close ends the queue: what is being put or removed is completed, or failed after 5 s; messages that were received and not
+// Close ends the queue: what is being put or removed is completed, or failed after 10 s; messages that were received and not
 // handed out are visible again.
 func (q *Queue) Close() error {
 	late := time.AfterFunc(closing, q.cancel)

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	longPoll  = 20 // seconds
-	shortPoll = 1  // of the pollers beyond the first: long enough that all of SQS's servers are asked
+	longPoll  = 5 // seconds: Close waits for it, since what is handed to a request that was cut off is hidden for a lease
+	shortPoll = 1 // of the pollers beyond the first: long enough that all of SQS's servers are asked
 )
 
 // Take receives messages; see postrider.Queue. One long poll waits for them; while they abound more receives run beside it,
@@ -90,7 +90,11 @@ func (q *Queue) hold(lane postrider.Lane, l *lane, m *types.Message, expires tim
 		q.work.Go(func() { q.unreadable(lane, l, m, max(receives, 1), sent, err) })
 		return
 	}
-	l.stats.sawDue(dueOf(&item, sent))
+	due := dueOf(&item, sent)
+	l.stats.sawDue(due)
+	if receives <= 1 && !due.IsZero() {
+		q.metrics.wait.WithLabelValues(lane.String()).Observe(max(q.clock().Sub(due), 0).Seconds())
+	}
 	l.receiver.add(&postrider.Lease{Item: item, Expires: expires, Receives: max(receives, 1), Engine: aws.ToString(m.ReceiptHandle)})
 }
 

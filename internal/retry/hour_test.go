@@ -149,7 +149,9 @@ func TestHundredThousandPending(t *testing.T) {
 				q.pending(n, c.targets, c.over)
 				stop := run(t, retry.Options{Queue: q})
 				time.Sleep(11 * time.Minute)
+				q.mu.Lock()
 				merged := len(q.waiting)
+				q.mu.Unlock()
 				time.Sleep(c.over)
 				stop()
 				if len(q.bulk) != n {

@@ -22,7 +22,7 @@ import (
 
 // Defaults of a Manager.
 const (
-	DefaultCredit = 8192
+	DefaultCredit = 32768
 	DefaultDrain  = 30 * time.Second
 )
 
@@ -33,7 +33,7 @@ const splitAfter = 5
 // Options are what a Manager is made of.
 type Options struct {
 	Queue  postrider.Queue
-	Credit int           // deliveries held at once; one pack alone may have more; 0: DefaultCredit
+	Credit int           // deliveries held at once, each 256 bytes of payload in them counting as one; one take may bring more; 0: DefaultCredit
 	Takers int           // takes that wait side by side, for a queue whose takes are small; 0: 1
 	Drain  time.Duration // how long a stop waits until what was taken is settled; 0: DefaultDrain
 
@@ -164,13 +164,28 @@ func (m *Manager) gather(leases []*postrider.Lease) []*postrider.Lease {
 	return leases
 }
 
-// size is how many deliveries are in leases; an item without any counts as one.
+// inlineUnit is how many bytes of payload that travel with deliveries weigh as much as one delivery.
+const inlineUnit = 256
+
+// size is what leases weigh in the room: their deliveries, and the payloads in them. An item without any counts as one.
 func size(leases []*postrider.Lease) int {
 	n := 0
 	for _, l := range leases {
-		n += max(weight(l), 1)
+		n += max(weight(l)+inline(l)/inlineUnit, 1)
 	}
 	return n
+}
+
+func inline(l *postrider.Lease) (bytes int) {
+	if l.Pack == nil {
+		return 0
+	}
+	for i := range l.Pack.Deliveries {
+		if d := &l.Pack.Deliveries[i]; d.Event != nil {
+			bytes += len(d.Event.Payload.Bytes)
+		}
+	}
+	return bytes
 }
 
 func weight(l *postrider.Lease) int {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -14,31 +13,7 @@ import (
 	"github.com/postrider/postrider"
 )
 
-const (
-	connectTimeout = 10 * time.Second
-	staleAnswer    = time.Minute // age of the last answer from which Check asks anew
-)
-
-// state is what is known of the server.
-type state struct {
-	mu       sync.Mutex
-	fault    error // why the last request got no answer, or a denial; nil: all is well
-	answered time.Time
-}
-
-func (s *state) saw(err error) {
-	if errors.Is(err, context.Canceled) {
-		return
-	}
-	if answered(err) && !denied(err) {
-		err = nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fault = err; err == nil {
-		s.answered = time.Now()
-	}
-}
+const connectTimeout = 10 * time.Second
 
 // answered reports whether an error is the server's answer, and not its absence or weakness.
 func answered(err error) bool {
@@ -78,18 +53,12 @@ var _ postrider.Checker = (*Store)(nil)
 // Check reports whether the store answers; see postrider.Checker. It asks only if the last request got no answer, or a denial,
 // or was answered over a minute ago.
 func (s *Store) Check(ctx context.Context) error {
-	s.state.mu.Lock()
-	fault, old := s.state.fault, time.Since(s.state.answered) > staleAnswer
-	s.state.mu.Unlock()
-	if fault == nil && !old {
+	return s.health.Check(ctx, func(ctx context.Context) error {
+		if _, err := s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.at.bucket}); err != nil {
+			return postrider.Errorf(postrider.CodeUnavailable, "the bucket %s does not answer: %w", s.at.bucket, err)
+		}
 		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	if _, err := s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.at.bucket}); err != nil {
-		return postrider.Errorf(postrider.CodeUnavailable, "the bucket %s does not answer: %w", s.at.bucket, err)
-	}
-	return nil
+	})
 }
 
 // ensure sees to the bucket and its lifecycle rule.

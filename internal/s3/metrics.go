@@ -52,7 +52,11 @@ func (s *Store) countEach(stack *smithy.Stack) error {
 		next smithy.DeserializeHandler) (smithy.DeserializeOutput, smithy.Metadata, error) {
 		out, metadata, err := next.HandleDeserialize(ctx, in)
 		s.metrics.count(middleware.GetOperationName(ctx), err)
-		s.state.saw(err)
+		fault := err
+		if answered(err) && !denied(err) {
+			fault = nil
+		}
+		s.health.Saw(fault)
 		return out, metadata, err
 	}), smithy.Before)
 }

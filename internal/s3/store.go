@@ -14,12 +14,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/awsapi"
 )
 
 // Options say where payloads are kept, and for how long.
@@ -41,7 +41,7 @@ type Store struct {
 	sweepEvery time.Duration
 	log        *slog.Logger
 	metrics    *metrics
-	state      state
+	health     awsapi.Health
 
 	sweeps atomic.Bool // no lifecycle rule expires our objects
 	mu     sync.Mutex
@@ -75,15 +75,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 func (s *Store) makeClient(ctx context.Context) error {
-	options := []func(*config.LoadOptions) error{config.WithRetryer(func() aws.Retryer {
-		return retry.AddWithMaxAttempts(retry.NewStandard(), 3)
-	})}
-	if s.at.region != "" {
-		options = append(options, config.WithRegion(s.at.region))
-	}
-	cfg, err := config.LoadDefaultConfig(ctx, options...)
+	cfg, err := awsapi.Config(ctx, awsapi.Options{Region: s.at.region, Retryer: func() aws.Retryer { return retry.AddWithMaxAttempts(retry.NewStandard(), 3) }})
 	if err != nil {
-		return postrider.Errorf(postrider.CodeUnavailable, "the AWS configuration can't be read: %w", err)
+		return err
 	}
 	s.client = s3.NewFromConfig(cfg, func(c *s3.Options) {
 		c.UsePathStyle = s.at.pathStyle

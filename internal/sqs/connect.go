@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,35 +18,15 @@ const (
 	connectTimeout = 10 * time.Second
 	requestTimeout = 10 * time.Second
 	longPause      = 5 * time.Second // between tries to connect
-	staleAnswer    = time.Minute     // age of the last answer from which Check asks anew
 )
-
-// state is what is known of the server.
-type state struct {
-	mu       sync.Mutex
-	fault    error // why the last request got no answer, or a denial; nil: all is well
-	answered time.Time
-}
-
-// saw takes note of what became of a request.
-func (s *state) saw(err error) {
-	if errors.Is(err, context.Canceled) {
-		return
-	}
-	if err != nil && answered(err) && !denied(err) {
-		err = nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fault = err; err == nil {
-		s.answered = time.Now()
-	}
-}
 
 // count counts a request, and takes note of whether the server is there.
 func (q *Queue) count(operation string, size int, err error) {
 	q.metrics.count(operation, size, err)
-	q.state.saw(err)
+	if answered(err) && !denied(err) {
+		err = nil
+	}
+	q.health.Saw(err)
 }
 
 // answered reports whether an error is the server's answer, and not its absence or weakness.
@@ -87,20 +66,14 @@ var _ postrider.Checker = (*Queue)(nil)
 // Check reports whether the queue answers; see postrider.Checker. It asks only if the last request got no answer, or a denial, or
 // was answered over a minute ago.
 func (q *Queue) Check(ctx context.Context) error {
-	q.state.mu.Lock()
-	fault, old := q.state.fault, time.Since(q.state.answered) > staleAnswer
-	q.state.mu.Unlock()
-	if fault == nil && !old {
+	return q.health.Check(ctx, func(ctx context.Context) error {
+		_, err := q.client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(q.at.name)})
+		q.count("get_url", 0, err)
+		if err != nil {
+			return postrider.Errorf(postrider.CodeUnavailable, "the queue %s does not answer: %w", q.at.name, err)
+		}
 		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	_, err := q.client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(q.at.name)})
-	q.count("get_url", 0, err)
-	if err != nil {
-		return postrider.Errorf(postrider.CodeUnavailable, "the queue %s does not answer: %w", q.at.name, err)
-	}
-	return nil
+	})
 }
 
 // ensureAll sees to the queue of each lane. Faults of all queues are told together.

@@ -3,17 +3,15 @@ package sqs
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/awsapi"
 )
 
 // Options say which queues are used, and how.
@@ -44,7 +42,7 @@ type Queue struct {
 	clock   postrider.Clock
 	log     *slog.Logger
 	metrics *metrics
-	state   state
+	health  awsapi.Health
 	lanes   [postrider.Lanes]*lane
 
 	ctx     context.Context // of all requests but receives; ends with Close, or when that has waited long enough
@@ -105,18 +103,10 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 
 // newClient makes a client that makes each request once: what is worth repeating is repeated here, where it is counted.
 func newClient(ctx context.Context, at location) (*sqs.Client, error) {
-	options := []func(*config.LoadOptions) error{
-		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
-		config.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-			t.MaxIdleConnsPerHost = 2 * senders * int(postrider.Lanes)
-		})),
-	}
-	if at.region != "" {
-		options = append(options, config.WithRegion(at.region))
-	}
-	cfg, err := config.LoadDefaultConfig(ctx, options...)
+	cfg, err := awsapi.Config(ctx, awsapi.Options{Region: at.region, MaxIdle: 2 * senders * int(postrider.Lanes),
+		Retryer: func() aws.Retryer { return aws.NopRetryer{} }})
 	if err != nil {
-		return nil, postrider.Errorf(postrider.CodeUnavailable, "the AWS configuration can't be read: %w", err)
+		return nil, err
 	}
 	return sqs.NewFromConfig(cfg, func(c *sqs.Options) {
 		if at.endpoint != "" {

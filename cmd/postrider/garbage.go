@@ -11,7 +11,11 @@ import (
 // default, twice what is live, collects many times a second in a busy server whose live heap is some 10 MB.
 const leastHeap = 48 << 20
 
-// relaxCollector lets the heap grow to leastHeap, and beyond that to twice what is live, as Go does. It does nothing where
+// growth is how much garbage there may be beyond that, in percent of what is live: a large heap is mostly what waits, of which memory
+// should hold little more than itself.
+const growth = 60
+
+// relaxCollector lets the heap grow to leastHeap, and beyond that by growth. It does nothing where
 // the environment says how (GOGC).
 func relaxCollector() {
 	if os.Getenv("GOGC") == "" {
@@ -30,13 +34,13 @@ func afterCollection() {
 	runtime.SetFinalizer(new(sentinel), func(*sentinel) { afterCollection() })
 }
 
-// percentFor is the GOGC with which a live heap may grow to leastHeap, at least 100.
+// percentFor is the GOGC with which a live heap may grow to leastHeap, at least growth.
 func percentFor(live uint64) int {
 	if live == 0 {
 		live = 4 << 20 // before the first collection
 	}
-	if live >= leastHeap/2 {
-		return 100
+	if live >= leastHeap {
+		return growth
 	}
-	return int((leastHeap - live) * 100 / live)
+	return max(int((leastHeap-live)*100/live), growth)
 }

@@ -17,6 +17,7 @@ const (
 
 	idleFor  = 30 * time.Second // a payload that nobody uses is kept
 	idlePart = 8                // of the budget that such payloads may hold
+	idleCost = 1 << 10          // bytes that each takes besides its payload
 )
 
 // fetches gets payloads that are not in hand, each at most once at a time, within the budget. What was fetched is kept for a
@@ -159,7 +160,7 @@ func (f *fetches) release(fl *flight) {
 	}
 	fl.left = time.Now()
 	fl.place = f.idle.PushFront(fl)
-	f.held += fl.size
+	f.held += fl.size + idleCost
 	for f.held > f.budget.Total()/idlePart {
 		f.dropOldest()
 	}
@@ -172,7 +173,7 @@ func (f *fetches) busy(fl *flight) {
 	}
 	f.idle.Remove(fl.place)
 	fl.place = nil
-	f.held -= fl.size
+	f.held -= fl.size + idleCost
 }
 
 func (f *fetches) forget(fl *flight) {

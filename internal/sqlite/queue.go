@@ -49,6 +49,9 @@ type entry struct {
 	receives int32
 	lane     postrider.Lane
 	state    entryState
+	queued   bool              // it is in its lane; one that was demoted stays so, since another entry comes for it
+	lease    *leased           // whose it is; nil: nobody's
+	settler  *leased           // by whom it was settled, once its state says so
 	commit   *postrider.Commit // of its put; nil if it was read from the file
 	item     *postrider.Item   // nil: in the file only
 }
@@ -166,6 +169,9 @@ func (q *queue) change(ctx context.Context, l *leased, items []postrider.Item) (
 		q.mu.Unlock()
 		return nil, postrider.Errorf(postrider.CodeUnavailable, "the queue is closed")
 	}
+	if l != nil && l.state == stateSettled && l.settler != l { // by another, after this lease was over: what follows is there
+		puts = nil
+	}
 	for _, p := range puts {
 		p.id = q.next
 		q.next++
@@ -186,7 +192,7 @@ func (q *queue) publish(l *leased, puts []put, commit *postrider.Commit) {
 	if l != nil {
 		q.endLease(l)
 		if l.state == stateWaiting && l.commit == commit {
-			l.state = stateSettled
+			l.state, l.settler = stateSettled, l
 		}
 	}
 	now := q.db.clock().UnixMilli()
@@ -229,7 +235,7 @@ func (q *queue) mustRemove(l *leased) bool {
 	if l.state != stateWritten {
 		return false
 	}
-	l.state, l.removed = stateSettled, true
+	l.state, l.settler, l.removed = stateSettled, l, true
 	return true
 }
 
@@ -243,7 +249,8 @@ func (q *queue) mustWrite(e *entry) bool {
 	return true
 }
 
-// undo takes back a change whose group was not committed: what was put is gone, what was settled comes again.
+// undo takes back a change whose group was not committed: what was put is gone, what was settled comes again, unless it is in its
+// lane or another's already, since the lease was over.
 func (q *queue) undo(l *leased, puts []put) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -253,7 +260,11 @@ func (q *queue) undo(l *leased, puts []put) {
 		p.state = stateSettled
 	}
 	if l != nil && (l.removed || l.state == stateWritten) {
-		l.state, l.removed = stateWritten, false
+		l.state, l.settler, l.removed = stateWritten, nil, false
+		if l.queued || l.lease != nil && l.lease != l {
+			return
+		}
+		q.endLease(l)
 		q.lanes[l.lane].add(l.entry, q.db.clock().UnixMilli())
 	}
 }
@@ -270,6 +281,7 @@ func (q *queue) endLease(l *leased) {
 	if l.element != nil {
 		q.leases.Remove(l.element)
 		l.element = nil
+		l.lease = nil
 	}
 }
 

@@ -46,6 +46,7 @@ func (t *tenantQueue) pop() *entry {
 
 // add makes an item due, now or later.
 func (s *laneState) add(e *entry, now int64) {
+	e.queued = true
 	if e.due > now {
 		heap.Push(&s.delayed, e)
 		if s.delayed[0] == e {
@@ -101,6 +102,7 @@ func (s *laneState) take(credit int32, first bool, full func(string) bool) *entr
 			continue
 		}
 		e := t.pop()
+		e.queued = false
 		s.count--
 		if t.len() == 0 {
 			s.dropTenant(s.turn)
@@ -119,6 +121,7 @@ func (s *laneState) dropTenant(i int) {
 
 // remove takes an item out, wherever it is. It is slow, and used after a failure only.
 func (s *laneState) remove(e *entry) {
+	e.queued = false
 	for i, d := range s.delayed {
 		if d == e {
 			heap.Remove(&s.delayed, i)

@@ -67,6 +67,7 @@ func (q *queue) takeDue(r postrider.TakeRequest) ([]*leased, time.Duration, erro
 		e.receives++
 		l := &leased{entry: e, expires: now.Add(q.db.options.QueueLease), take: e.receives}
 		l.element = q.leases.PushBack(l)
+		e.lease = l
 		taken = append(taken, l)
 	}
 	if lane.count > 0 {

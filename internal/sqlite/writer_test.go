@@ -164,6 +164,56 @@ func TestFailedGroup(t *testing.T) {
 	}
 }
 
+// An item whose settling fails again and again, by one lease after the other, stays one item, and what follows it comes once.
+func TestFailedSettlesDoNotMultiply(t *testing.T) {
+	t.Parallel()
+	db := openDB(t, t.TempDir())
+	q := db.Queue()
+	put, err := q.Put(t.Context(), pack(1))
+	if err == nil {
+		err = put.Wait(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	settle := func(l *postrider.Lease, fails bool) {
+		begun, release := hold(t, db)
+		<-begun
+		commit, err := q.Settle(t.Context(), l, pack(2))
+		if err == nil && fails {
+			_, err = db.writer.add(t.Context(), 0, func(*tx) error { return errors.New("the disk is full") }, nil)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		release()
+		if err := commit.Wait(t.Context()); (err != nil) != fails {
+			t.Fatal(err)
+		}
+	}
+	var leases []*postrider.Lease
+	for range 3 {
+		taken, err := q.Take(t.Context(), postrider.TakeRequest{Credit: 10})
+		if err != nil || len(taken) != 1 {
+			t.Fatalf("%d items, %v; want the one", len(taken), err)
+		}
+		leases = append(leases, taken[0])
+		for _, l := range leases {
+			settle(l, true)
+		}
+	}
+	for _, l := range leases {
+		settle(l, false)
+	}
+	if n := rowsIn(t, db, "queue"); n != 1 {
+		t.Errorf("%d rows are left, want the one that follows", n)
+	}
+	left, err := q.Take(t.Context(), postrider.TakeRequest{Credit: 10})
+	if err != nil || len(left) != 1 || left[0].Pack.Deliveries[0].Event.Position != position(3) {
+		t.Errorf("%d items are left, %v", len(left), err)
+	}
+}
+
 // An operation that is refused undoes what it wrote, and the others of its group know nothing of it.
 func TestRefusedOperation(t *testing.T) {
 	t.Parallel()

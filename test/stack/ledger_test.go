@@ -24,8 +24,8 @@ type ledger struct {
 type entry struct {
 	round  int
 	digest [32]byte
-	closed bool                   // not among those that are open
-	acked  time.Time              // zero: it was not, and may have been accepted all the same
+	closed bool                 // not among those that are open
+	acked  time.Time            // zero: it was not, and may have been accepted all the same
 	taken  map[string][]arrival // by path: messages that were answered with 2xx
 }
 
@@ -123,7 +123,7 @@ type tally struct {
 	accepted, missing, unsure int
 	twins                     int             // the same attempt once more
 	late                      int             // another attempt, since the answer to the one before did not come in time
-	latencies                        []time.Duration // from the acknowledgement to the first message at each target, sorted
+	latencies                 []time.Duration // from the acknowledgement to the first message at each target, sorted
 }
 
 func (l *ledger) tally(round int) tally {

@@ -28,19 +28,20 @@ func relaxCollector() {
 type sentinel [64]byte
 
 func afterCollection() {
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(live)
-	debug.SetGCPercent(percentFor(live[0].Value.Uint64()))
+	sizes := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
+	metrics.Read(sizes)
+	debug.SetGCPercent(percentFor(sizes[0].Value.Uint64(), sizes[1].Value.Uint64()+sizes[2].Value.Uint64()))
 	runtime.SetFinalizer(new(sentinel), func(*sentinel) { afterCollection() })
 }
 
 // percentFor is the GOGC with which a live heap may grow to leastHeap, at least growth.
-func percentFor(live uint64) int {
+// The collector counts GOGC from the heap together with what else it scans: stacks and globals.
+func percentFor(live, scanned uint64) int {
 	if live == 0 {
 		live = 4 << 20 // before the first collection
 	}
 	if live >= leastHeap {
 		return growth
 	}
-	return max(int((leastHeap-live)*100/live), growth)
+	return max(int((leastHeap-live)*100/(live+scanned)), growth)
 }

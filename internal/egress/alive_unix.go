@@ -7,12 +7,15 @@ import (
 	"syscall"
 )
 
+// canPeek says that alive sees what is to be read.
+const canPeek = true
+
 // alive reports whether an idle connection is still open, and has nothing to be read: what comes unasked is no answer to the next
 // request. It does not block.
 func alive(conn net.Conn) bool {
 	socket, ok := conn.(syscall.Conn)
 	if !ok {
-		return true // a tunnel, whose end shows when it is used
+		return true // a simulated one, whose end shows when it is used
 	}
 	raw, err := socket.SyscallConn()
 	if err != nil {

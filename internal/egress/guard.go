@@ -63,13 +63,13 @@ type Guard struct {
 
 // transport sends each request the way that suits it. Both ways dial by the guard.
 type transport struct {
-	direct *direct
+	direct *direct // nil: there is none
 	http   *http.Transport
 }
 
 // RoundTrip makes an exchange; see http.RoundTripper.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if t.direct.suits(r) {
+	if t.direct != nil && t.direct.suits(r) {
 		return t.direct.RoundTrip(r)
 	}
 	return t.http.RoundTrip(r)
@@ -114,14 +114,20 @@ func (g *Guard) Transport(allowPrivate bool) http.RoundTripper {
 // CloseIdle closes the connections that no request uses.
 func (g *Guard) CloseIdle() {
 	for _, t := range [...]*transport{g.public, g.private} {
-		t.direct.idle.closeAll()
+		if t.direct != nil {
+			t.direct.idle.closeAll()
+		}
 		t.http.CloseIdleConnections()
 	}
 }
 
 func (g *Guard) transport(allowPrivate bool) *transport {
 	dial := g.dialer(allowPrivate)
-	return &transport{direct: &direct{dial: dial, idle: newIdlePool(g.options.MaxIdle, IdleTimeout)}, http: g.httpTransport(dial)}
+	t := &transport{http: g.httpTransport(dial)}
+	if canPeek && (g.proxy == nil || g.proxy.tls == nil) { // else what comes unasked could not be told from an answer
+		t.direct = &direct{dial: dial, idle: newIdlePool(g.options.MaxIdle, IdleTimeout)}
+	}
+	return t
 }
 
 // httpTransport makes one of net/http. Its Proxy is left nil, so that no proxy but ours is asked.

@@ -32,9 +32,7 @@ func (m *member) revoked(ctx context.Context, _ *kgo.Client, topics map[string][
 			all.Go(func() { p.settle(m.ctx, m.revokeWait) })
 		}
 		all.Wait()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
-		defer cancel()
-		if err := m.commit(ctx, gone); err != nil {
+		if err := m.commit(context.WithoutCancel(ctx), gone); err != nil {
 			m.log.Warn("offsets of partitions that go were not committed; their last records are read again", "error", err)
 		}
 	}

@@ -223,9 +223,7 @@ func (m *member) freed(n int64) {
 // close commits what is dealt with, leaves the group, and ends the partitions' goroutines.
 func (m *member) close() error {
 	m.once.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
-		defer cancel()
-		m.left = m.commit(ctx, m.all())
+		m.left = m.commit(context.Background(), m.all())
 		m.cancel()
 		m.client.CloseAllowingRebalance()
 		for _, p := range m.all() {

@@ -20,18 +20,19 @@ func (m *member) commitLoop() {
 		case <-m.ctx.Done():
 			return
 		}
-		ctx, cancel := context.WithTimeout(m.ctx, commitTimeout)
-		if err := m.commit(ctx, m.all()); err != nil && m.ctx.Err() == nil {
+		if err := m.commit(m.ctx, m.all()); err != nil && m.ctx.Err() == nil {
 			m.log.Warn("offsets were not committed; they are tried again", "topic", m.topic, "error", err)
 		}
-		cancel()
 	}
 }
 
-// commit makes the offsets of partitions durable. The group's coordinator refuses them once the partitions are another's.
+// commit makes the offsets of partitions durable, within commitTimeout once the one before it has ended. The group's coordinator
+// refuses them once the partitions are another's; those that it takes count, whatever it refuses.
 func (m *member) commit(ctx context.Context, parts []*part) error {
 	m.commits.Lock()
 	defer m.commits.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
 	offsets, asked := make(map[int32]kgo.EpochOffset), time.Now()
 	for _, p := range parts {
 		p.mu.Lock()
@@ -44,34 +45,46 @@ func (m *member) commit(ctx context.Context, parts []*part) error {
 		return nil
 	}
 	var failed error
+	var refused map[int32]error
 	m.client.CommitOffsetsSync(m.marked(ctx), map[string]map[int32]kgo.EpochOffset{m.topic: offsets},
 		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, response *kmsg.OffsetCommitResponse, err error) {
 			failed = err
 			if err == nil {
-				failed = refusedOffsets(response)
+				refused, failed = refusedOffsets(response)
 			}
 		})
 	if failed != nil {
 		m.metrics.failed("commit")
-		return failed
+		if refused == nil {
+			return failed
+		}
 	}
 	for _, p := range parts {
+		if refused[p.number] != nil {
+			continue
+		}
 		if o, ok := offsets[p.number]; ok {
 			p.keep(o.Offset, asked)
 		}
 	}
-	return nil
+	return failed
 }
 
-func refusedOffsets(response *kmsg.OffsetCommitResponse) error {
+// refusedOffsets tells which partitions' offsets were refused, and why the first of them was; nil if none was.
+func refusedOffsets(response *kmsg.OffsetCommitResponse) (refused map[int32]error, first error) {
 	for _, t := range response.Topics {
 		for _, p := range t.Partitions {
-			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return err
+			err := kerr.ErrorForCode(p.ErrorCode)
+			if err == nil {
+				continue
 			}
+			if refused == nil {
+				refused, first = map[int32]error{}, err
+			}
+			refused[p.Partition] = err
 		}
 	}
-	return nil
+	return refused, first
 }
 
 // measureInterval is how often the ends of the partitions are asked for.

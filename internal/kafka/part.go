@@ -275,6 +275,9 @@ func (p *part) ahead(end int64) bool {
 func (p *part) keep(offset int64, asked time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if offset > p.committed { // the offsets have begun anew since
+		return
+	}
 	p.saved, p.unsaved = offset, time.Time{}
 	if p.committed > offset {
 		p.unsaved = asked

@@ -50,6 +50,7 @@ type Queue struct {
 	polling context.Context // of receives; ends when Close begins
 	halt    context.CancelFunc
 	settles sync.WaitGroup
+	returns sync.WaitGroup // of messages that nobody wants, to the server
 	work    sync.WaitGroup
 }
 
@@ -121,7 +122,7 @@ func (q *Queue) endReceives() {
 	ctx, cancel := context.WithTimeout(q.ctx, lastReceives)
 	defer cancel()
 	for _, l := range q.lanes {
-		l.receiver.leave()
+		l.receiver.close()
 	}
 	for _, l := range q.lanes {
 		l.receiver.idle(ctx)
@@ -138,6 +139,7 @@ func (q *Queue) Close() error {
 	late := time.AfterFunc(closing, q.cancel)
 	defer late.Stop()
 	q.endReceives()
+	q.returns.Wait()
 	for _, l := range q.lanes {
 		q.giveBack(l)
 		l.sends.close()

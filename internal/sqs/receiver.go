@@ -25,6 +25,7 @@ type receiver struct {
 	polls   int     // under way
 	err     error   // of the last receive, if it failed
 	left    bool    // the last call ended with its context: what comes is given back at once
+	closed  bool    // no receive is begun any more
 	changed chan struct{}
 }
 
@@ -35,7 +36,7 @@ func (r *receiver) init() { r.changed = make(chan struct{}) }
 func (r *receiver) take(credit int, until time.Time, start func(wait int32, limit int)) ([]*postrider.Lease, <-chan struct{}, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.left = false
+	r.left = r.closed
 	if out := r.handOut(credit, until); len(out) > 0 {
 		return out, nil, nil
 	}
@@ -44,7 +45,7 @@ func (r *receiver) take(credit int, until time.Time, start func(wait int32, limi
 		return nil, nil, err
 	}
 	most, limit := r.plan(credit)
-	for r.polls < most {
+	for r.polls < most && !r.closed {
 		wait := int32(longPoll)
 		if r.polls > 0 {
 			wait = shortPoll
@@ -112,6 +113,13 @@ func (r *receiver) leave() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.left = true
+}
+
+// close has no receive begin any more, and what comes of those under way given back.
+func (r *receiver) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.left, r.closed = true, true
 }
 
 // idle waits until no receive is under way, or ctx ends.

@@ -2,6 +2,7 @@ package sqs
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -60,8 +61,7 @@ func (q *Queue) giveBack(l *lane) {
 	for len(leases) > 0 {
 		n := min(len(leases), batchEntries)
 		if err := q.giveBackBatch(l, leases[:n]); err != nil {
-			q.log.Warn("messages that were not begun come again when their leases end", "messages", len(leases), "error", err)
-			return
+			q.log.Warn("messages that were not begun come again when their leases end", "of", n, "error", err)
 		}
 		leases = leases[n:]
 	}
@@ -74,7 +74,10 @@ func (q *Queue) giveBackBatch(l *lane, leases []*postrider.Lease) error {
 	for i, lease := range leases {
 		in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(handleOf(lease))})
 	}
-	_, err := q.client.ChangeMessageVisibilityBatch(ctx, in)
+	out, err := q.client.ChangeMessageVisibilityBatch(ctx, in)
 	q.count("change_visibility", 0, err)
+	if err == nil && len(out.Failed) > 0 {
+		err = fmt.Errorf("%d were refused: %s", len(out.Failed), aws.ToString(out.Failed[0].Message))
+	}
 	return err
 }

@@ -27,7 +27,7 @@ func (q *Queue) Take(ctx context.Context, r postrider.TakeRequest) ([]*postrider
 	l := q.lanes[r.Lane]
 	for {
 		leases, changed, err := l.receiver.take(r.Credit, q.clock().Add(q.limits.Lease/16), func(wait int32, limit int) { //nolint:contextcheck // a receive outlasts the call
-			q.work.Go(func() {
+			q.returns.Go(func() {
 				if l.receiver.ended(q.receive(r.Lane, l, limit, wait)) {
 					q.giveBack(l)
 				}
@@ -43,7 +43,7 @@ func (q *Queue) Take(ctx context.Context, r postrider.TakeRequest) ([]*postrider
 		case <-changed:
 		case <-ctx.Done():
 			l.receiver.leave()
-			q.work.Go(func() { q.giveBack(l) }) //nolint:contextcheck // the context has ended; what was held is nobody's, as is what comes
+			q.returns.Go(func() { q.giveBack(l) }) //nolint:contextcheck // the context has ended; what was held is nobody's, as is what comes
 			return nil, context.Cause(ctx)
 		case <-q.polling.Done():
 			return nil, errClosed

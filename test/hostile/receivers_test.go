@@ -34,6 +34,7 @@ type receiver struct {
 	classes []string
 	status  int    // that is recorded, if one is
 	begins  string // what the recorded head of the body begins with
+	body    []byte // that is sent
 }
 
 func plain(do deed) func(*testing.T) string {
@@ -164,14 +165,25 @@ func TestReceivers(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	s := harness.Start(t, t.TempDir(), hostileSettings(ca.file(t))...)
-	body := []byte(strings.Repeat("x", 200<<10)) // more than a socket buffers
-	for i, r := range append(overHTTP1(), overTLS(ca)...) {
+	large := []byte(strings.Repeat("x", 200<<10)) // more than a socket buffers
+	var list []receiver
+	for _, r := range overHTTP1() {
+		r.body = large
+		list = append(list, r)
+		r.name, r.body = r.name+", small message", []byte("{}") // which goes without net/http's Transport
+		list = append(list, r)
+	}
+	for _, r := range overTLS(ca) {
+		r.body = large
+		list = append(list, r)
+	}
+	for i, r := range list {
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
 			kind := fmt.Sprintf("hostile.n%d", i)
 			target := s.Target(t, r.url(t)+"/")
 			s.Subscribe(t, target.ID, []string{kind})
-			event := s.Publish(t, kind, body)
+			event := s.Publish(t, kind, r.body)
 			got := s.AwaitDeliveries(t, "eventId="+event, func(d []harness.Delivery) bool { return len(d) == 1 && d[0].Attempts == 1 })
 			a := s.Attempts(t, got[0].ID)[0]
 			t.Logf("%s after %d ms: %s", a.Class, a.DurationMs, a.Error)

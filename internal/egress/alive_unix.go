@@ -25,7 +25,7 @@ func alive(conn net.Conn) bool {
 	err = raw.Read(func(fd uintptr) bool {
 		var one [1]byte
 		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		quiet = err == syscall.EAGAIN || err == syscall.EINTR //nolint:errorlint // an errno, as the call returns it
+		quiet = err == syscall.EAGAIN || err == syscall.EINTR
 		return true
 	})
 	return err == nil && quiet

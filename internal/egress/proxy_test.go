@@ -174,7 +174,7 @@ func TestProxyThatIsSilent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := g.Transport(false).RoundTrip(r); err == nil { //nolint:bodyclose // there is none
+	if _, err := g.Transport(false).RoundTrip(r); err == nil {
 		t.Error("a tunnel without an answer")
 	}
 	if _, err := near.Write([]byte("x")); err == nil {

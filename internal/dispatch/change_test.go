@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -86,8 +87,8 @@ func TestStaleCacheCancelsNothing(t *testing.T) {
 	t.Parallel()
 	simulated(t, func(w *world) {
 		t := w.t
-		sent := 0
-		w.answer(func(*http.Request) (*http.Response, error) { sent++; return reply(200), nil })
+		var sent atomic.Int64
+		w.answer(func(*http.Request) (*http.Response, error) { sent.Add(1); return reply(200), nil })
 		w.subscribe("t", 1, func(x *postrider.Target) { x.State = postrider.TargetOff })
 		stop := w.run()
 		synctest.Wait()
@@ -100,8 +101,8 @@ func TestStaleCacheCancelsNothing(t *testing.T) {
 			w.put(&postrider.Pack{Tenant: "t", Deliveries: []postrider.Delivery{d}})
 		}
 		pass(time.Hour)
-		if got := w.states(); len(got) != 0 || sent != 0 {
-			t.Errorf("states %v, %d sent", got, sent)
+		if got := w.states(); len(got) != 0 || sent.Load() != 0 {
+			t.Errorf("states %v, %d sent", got, sent.Load())
 		}
 		// The pause grows from 250 ms to 5 s: an hour brings 700 rounds or a little more for each.
 		if n := w.metric("postrider_deferred_total", "reason", "stale"); n < 100 || n > 3000 {
@@ -148,8 +149,8 @@ func TestLateDeliveryIsAttempted(t *testing.T) {
 	t.Parallel()
 	simulated(t, func(w *world) {
 		t := w.t
-		sent := 0
-		w.answer(func(*http.Request) (*http.Response, error) { sent++; return reply(500), nil })
+		var sent atomic.Int64
+		w.answer(func(*http.Request) (*http.Response, error) { sent.Add(1); return reply(500), nil })
 		w.subscribe("t", 1)
 		stop := w.run()
 		e := event("t", "{}")
@@ -157,8 +158,8 @@ func TestLateDeliveryIsAttempted(t *testing.T) {
 		w.send(e, 1)
 		pass(time.Hour)
 		stop()
-		if got := w.states(); got["exhausted/window"] != 1 || sent != 1 {
-			t.Errorf("states %v, %d sent", got, sent)
+		if got := w.states(); got["exhausted/window"] != 1 || sent.Load() != 1 {
+			t.Errorf("states %v, %d sent", got, sent.Load())
 		}
 	})
 }

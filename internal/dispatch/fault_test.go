@@ -2,6 +2,7 @@ package dispatch_test
 
 import (
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,8 +39,8 @@ func TestOutcomesGoToTheQueue(t *testing.T) {
 	t.Parallel()
 	simulated(t, func(w *world) {
 		t := w.t
-		sent := 0
-		w.answer(func(*http.Request) (*http.Response, error) { sent++; return reply(200), nil })
+		var sent atomic.Int64
+		w.answer(func(*http.Request) (*http.Response, error) { sent.Add(1); return reply(200), nil })
 		w.subscribe("t", 1)
 		w.fail["record"] = errDown
 		stop := w.run()
@@ -60,8 +61,8 @@ func TestOutcomesGoToTheQueue(t *testing.T) {
 		w.queue.set("put", errDown)
 		settled := w.queue.settles
 		pass(10 * time.Second)
-		if n := len(w.queue.in(postrider.LaneFirst)); sent > 3 || w.queue.settles != settled || n < 5 {
-			t.Errorf("%d sent, %d settled, %d left though nothing takes outcomes", sent, w.queue.settles-settled, n)
+		if n := len(w.queue.in(postrider.LaneFirst)); sent.Load() > 3 || w.queue.settles != settled || n < 5 {
+			t.Errorf("%d sent, %d settled, %d left though nothing takes outcomes", sent.Load(), w.queue.settles-settled, n)
 		}
 		w.with(func() { w.fail["record"] = nil })
 		pass(20 * time.Second)
@@ -72,8 +73,8 @@ func TestOutcomesGoToTheQueue(t *testing.T) {
 		for _, item := range w.queue.in(postrider.LaneOutcomes) {
 			total += len(item.Outcomes)
 		}
-		if total != 7 || sent != 7 || len(w.queue.in(postrider.LaneFirst)) != 0 {
-			t.Errorf("%d outcomes of %d attempts", total, sent)
+		if total != 7 || sent.Load() != 7 || len(w.queue.in(postrider.LaneFirst)) != 0 {
+			t.Errorf("%d outcomes of %d attempts", total, sent.Load())
 		}
 	})
 }
@@ -83,8 +84,8 @@ func TestSettleIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	simulated(t, func(w *world) {
 		t := w.t
-		sent := 0
-		w.answer(func(*http.Request) (*http.Response, error) { sent++; return reply(200), nil })
+		var sent atomic.Int64
+		w.answer(func(*http.Request) (*http.Response, error) { sent.Add(1); return reply(200), nil })
 		w.subscribe("t", 1)
 		w.queue.set("settle", errDown)
 		stop := w.run()
@@ -93,8 +94,8 @@ func TestSettleIsTriedAgain(t *testing.T) {
 		w.queue.set("settle", nil)
 		pass(time.Hour)
 		stop()
-		if sent != 1 || len(w.queue.items) != 0 {
-			t.Errorf("%d sent, %d items left", sent, len(w.queue.items))
+		if sent.Load() != 1 || len(w.queue.items) != 0 {
+			t.Errorf("%d sent, %d items left", sent.Load(), len(w.queue.items))
 		}
 	})
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// idlePool keeps connections that no exchange uses: most of them, and for how long, is bounded. It is safe for concurrent use.
+// idlePool keeps connections that no exchange uses. How many, and for how long, is bounded. It is safe for concurrent use.
 type idlePool struct {
 	most    int
 	timeout time.Duration

@@ -87,6 +87,7 @@ log.dirs=%[7]s
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
+log.cleaner.dedupe.buffer.size=4194304
 ssl.keystore.type=PEM
 ssl.keystore.certificate.chain=%[8]s
 ssl.keystore.key=%[9]s
@@ -126,29 +127,32 @@ func startSecureBroker(t *testing.T) *secureBroker {
 	if out, err := format.CombinedOutput(); err != nil {
 		t.Fatalf("format: %v\n%s", err, out)
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(t.Context()))
 	broker := exec.CommandContext(ctx, "java", "-XX:TieredStopAtLevel=1", "-Xms128m", "-Xmx256m", "-cp", classes, "kafka.Kafka", file)
 	broker.Stdout, broker.Stderr = t.Output(), t.Output()
 	if err := broker.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { cancel(); broker.Wait() })
-	b.untilUp(t)
+	ended := make(chan struct{})
+	go func() { cancel(broker.Wait()); close(ended) }()
+	t.Cleanup(func() { cancel(nil); <-ended })
+	b.untilUp(t, ctx)
 	return b
 }
 
-func (b *secureBroker) untilUp(t *testing.T) {
+// untilUp waits until the broker answers, which runs as long as ctx.
+func (b *secureBroker) untilUp(t *testing.T, ctx context.Context) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(fmt.Sprintf("127.0.0.1:%d", b.plain)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute) // the machine may be busy
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute) // the machine may be busy
 	defer cancel()
 	for client.Ping(ctx) != nil {
 		if !pauseFor(ctx, 100*time.Millisecond) {
-			t.Fatal("the broker did not start")
+			t.Fatalf("the broker did not start: %v", context.Cause(ctx))
 		}
 	}
 }

@@ -146,7 +146,7 @@ type Archive interface {
 	Delivery(ctx context.Context, tenant string, id DeliveryID) (*DeliveryRecord, error)
 	// Attempts returns a delivery's attempts by number, at most 1,000; of twins each.
 	Attempts(ctx context.Context, tenant string, id DeliveryID) ([]Attempt, error)
-	// Expire removes final deliveries accepted before a time, with their attempts and events, in steps that hold nothing
-	// up, and returns how many. An engine that removes whole days at once may keep them for up to a day longer, and estimate.
+	// Expire removes final deliveries accepted before a time, with their attempts and what EventRecord shows of their
+	// events, in steps that hold nothing up, and returns how many. An engine that removes whole days at once may keep them for up to a day longer, and estimate.
 	Expire(ctx context.Context, before time.Time) (int, error)
 }

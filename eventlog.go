@@ -1,6 +1,9 @@
 package postrider
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // EventLog is the seam of published events: a log, in partitions, that is read in order by a group of consumers and
 // again by position. Engines: sqlite, kafka. Suite: internal/eventstest.
@@ -26,6 +29,10 @@ type EventLog interface {
 	// ReadRange returns at most limit (≥ 1) events of one partition in order, from first to last, both included, as Read.
 	// Both must be of one partition. What is gone is left out. An empty answer means that the range holds nothing more.
 	ReadRange(ctx context.Context, first, last Position, limit int) ([]*Event, error)
+
+	// Expire removes events accepted before a time that the group has read, oldest first, in steps that hold nothing up, and
+	// returns how many. A log that expires by itself (the retention of a topic) removes nothing and returns 0.
+	Expire(ctx context.Context, before time.Time) (int, error)
 
 	// Limits tells what the log takes. MaxBytes may become less once an engine that was away when the log was opened has
 	// answered; CheapRead does not change.

@@ -103,7 +103,7 @@ func (a *app) openEvents(ctx context.Context, r prometheus.Registerer, e *engine
 			return err
 		}
 		log, err := kafka.OpenEvents(ctx, kafka.EventOptions{
-			URL: a.Config.Events.Raw, MaxPayload: a.Config.MaxPayload, OwnKey: key, Clock: a.Clock, Logger: a.Logger, Registerer: r,
+			URL: a.Config.Events.Raw, MaxPayload: a.Config.MaxPayload, Retention: a.Config.EventRetention, OwnKey: key, Clock: a.Clock, Logger: a.Logger, Registerer: r,
 		})
 		if err != nil {
 			return fmt.Errorf("opening the events log %s: %w", a.Config.Events, err)
@@ -160,7 +160,7 @@ func (a *app) openOutcomes(ctx context.Context, r prometheus.Registerer, e *engi
 		return nil
 	case "kafka", "kafka+tls":
 		log, err := kafka.OpenOutcomes(ctx, kafka.OutcomeOptions{
-			URL: a.Config.Outcomes.Raw, Clock: a.Clock, Logger: a.Logger, Registerer: r,
+			URL: a.Config.Outcomes.Raw, Retention: a.Config.OutcomeRetention, Clock: a.Clock, Logger: a.Logger, Registerer: r,
 		})
 		if err != nil {
 			return fmt.Errorf("opening the outcome log %s: %w", a.Config.Outcomes, err)

@@ -111,8 +111,8 @@ func (b *builder) retry() *retry.Manager {
 func (b *builder) archiver() *archive.Archiver {
 	a := b.app
 	return archive.New(archive.Options{
-		Outcomes: a.engines.outcomes, Queue: a.engines.queue, Database: a.engines.database, Payloads: a.engines.payloads,
-		Retention: a.Config.Retention, PayloadRetention: a.Config.PayloadRetention, Drain: a.drain(),
+		Outcomes: a.engines.outcomes, Queue: a.engines.queue, Database: a.engines.database, Events: a.engines.events,
+		Payloads: a.engines.payloads, Retention: a.Config.Retention, EventRetention: a.Config.EventRetention, PayloadRetention: a.Config.PayloadRetention, Drain: a.drain(),
 		Clock: a.Clock, Logger: a.Logger, Registerer: a.registry,
 	})
 }

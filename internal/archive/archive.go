@@ -29,9 +29,11 @@ type Options struct {
 	Outcomes postrider.OutcomeLog
 	Queue    postrider.Queue
 	Database postrider.Archive
+	Events   postrider.EventLog     // nil: its events are not expired here
 	Payloads postrider.PayloadStore // nil: its payloads are not expired here
 
 	Retention        time.Duration // of final deliveries, from acceptance; 0: for ever
+	EventRetention   time.Duration // of events, from acceptance; longer than any retry can want them; 0: for ever
 	PayloadRetention time.Duration // of stored payloads; longer than any retry can want them; 0: for ever
 	MaxBatch         int           // outcomes stored in one transaction; 0: DefaultMaxBatch
 	Window           time.Duration // how long a small batch waits for more; 0: DefaultWindow

@@ -227,16 +227,20 @@ func TestStop(t *testing.T) {
 func TestExpire(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		db, p := newDatabase(), &payloads{}
+		db, e, p := newDatabase(), &events{}, &payloads{}
 		begin := time.Now()
-		stop := run(t, archive.Options{Outcomes: direct{newLog()}, Queue: newLane(), Database: db, Payloads: p, Retention: time.Hour, PayloadRetention: 2 * time.Hour})
+		stop := run(t, archive.Options{Outcomes: direct{newLog()}, Queue: newLane(), Database: db, Events: e, Payloads: p,
+			Retention: time.Hour, EventRetention: 3 * time.Hour, PayloadRetention: 2 * time.Hour})
 		time.Sleep(10*time.Minute + time.Second)
 		stop()
-		if len(db.expired) != 10 || len(p.expired) != 10 {
-			t.Fatalf("%d and %d expiries in 10 minutes", len(db.expired), len(p.expired))
+		if len(db.expired) != 10 || len(e.expired) != 10 || len(p.expired) != 10 {
+			t.Fatalf("%d, %d and %d expiries in 10 minutes", len(db.expired), len(e.expired), len(p.expired))
 		}
 		if got, want := db.expired[0], begin.Add(time.Minute-time.Hour); !got.Equal(want) {
 			t.Errorf("deliveries before %v expired, want %v", got, want)
+		}
+		if got, want := e.expired[0], begin.Add(time.Minute-3*time.Hour); !got.Equal(want) {
+			t.Errorf("events before %v expired, want %v", got, want)
 		}
 		if got, want := p.expired[0], begin.Add(time.Minute-2*time.Hour); !got.Equal(want) {
 			t.Errorf("payloads before %v expired, want %v", got, want)

@@ -27,6 +27,10 @@ func (a *Archiver) expire(ctx context.Context) {
 			n, err := a.Database.Expire(ctx, now.Add(-a.Retention))
 			a.expired(ctx, "deliveries", n, err)
 		}
+		if a.Events != nil && a.EventRetention > 0 {
+			n, err := a.Events.Expire(ctx, now.Add(-a.EventRetention))
+			a.expired(ctx, "events", n, err)
+		}
 		if a.Payloads != nil && a.PayloadRetention > 0 {
 			n, err := a.Payloads.Expire(ctx, now.Add(-a.PayloadRetention))
 			a.expired(ctx, "payloads", n, err)

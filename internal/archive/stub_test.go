@@ -169,6 +169,17 @@ func (d *database) stored(partition string) int {
 	return d.count[partition]
 }
 
+// events records what it is asked to expire.
+type events struct {
+	postrider.EventLog
+	expired []time.Time
+}
+
+func (e *events) Expire(_ context.Context, before time.Time) (int, error) {
+	e.expired = append(e.expired, before)
+	return 1, nil
+}
+
 // payloads records what it is asked to expire.
 type payloads struct {
 	postrider.PayloadStore

@@ -26,6 +26,8 @@ const (
 	MaxMaxPayload = 1 << 30
 	MinRetention  = 8 * 24 * time.Hour // longer than any retry window
 	maxRetention  = 10 * 365 * 24 * time.Hour
+
+	minOutcomeRetention = 24 * time.Hour
 )
 
 // Check turns what was written into a Config, or returns an *Error with every fault. sources tells how a setting was
@@ -148,6 +150,8 @@ func (r *reader) engines(c *Config, f *Flags) {
 		}
 	}
 	c.Retention = r.duration("retention", f.Retention, MinRetention, maxRetention)
+	c.EventRetention = r.duration("event-retention", f.EventRetention, MinRetention, maxRetention)
+	c.OutcomeRetention = r.duration("outcome-retention", f.OutcomeRetention, minOutcomeRetention, maxRetention)
 	c.PayloadRetention = r.duration("payload-retention", f.PayloadRetention, MinRetention, maxRetention)
 }
 

@@ -42,7 +42,9 @@ type Config struct {
 	MaxPayload   int64
 	MemoryBudget int64
 
-	Retention        time.Duration // of events, final deliveries and their attempts, from acceptance
+	Retention        time.Duration // of final deliveries and their attempts, from acceptance
+	EventRetention   time.Duration // of events in the events log
+	OutcomeRetention time.Duration // of outcomes in a log that keeps them once they are archived
 	PayloadRetention time.Duration // of payloads in the payload store
 
 	Drain      time.Duration

@@ -30,7 +30,9 @@ type Flags struct {
 	Outcomes string `help:"Engine of the outcome log: sqlite: or kafka://..., as --events." default:"sqlite:" group:"Engines"`
 	Database string `help:"Engine of targets, filters, subscriptions, keys and deliveries: sqlite: or postgres://USER@HOST/DATABASE?sslmode=..., the password from PGPASSWORD; with it --admin-key and --secret-key are required." default:"sqlite:" group:"Engines"`
 
-	Retention        string `help:"How long events, final deliveries and their attempts are kept, from acceptance; at least 8d, which is longer than any retry." default:"30d" group:"Engines"`
+	Retention        string `help:"How long final deliveries and their attempts are kept, from the acceptance of the event; at least 8d, which is longer than any retry." default:"30d" group:"Engines"`
+	EventRetention   string `help:"How long events are kept, and so how long their deliveries can be replayed; at least 8d. On Kafka it is set on a topic that is made; one that is there keeps its own." default:"30d" group:"Engines"`
+	OutcomeRetention string `help:"How long a topic of outcomes that is made keeps them, and so how long the database may be away; at least 1d. Embedded, an outcome goes once it is archived." default:"7d" group:"Engines"`
 	PayloadRetention string `help:"How long payloads in the payload store are kept; at least 8d." default:"30d" group:"Engines"`
 
 	SecretKey     string `help:"Key that encrypts secrets at rest, base64 of 32 bytes; if not given, made at the first start in DATA/secret.key. Better set in the environment." placeholder:"BASE64" group:"Targets"`

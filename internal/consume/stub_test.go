@@ -173,8 +173,9 @@ func (e events) Read(context.Context, postrider.Position) (*postrider.Event, err
 func (e events) ReadRange(context.Context, postrider.Position, postrider.Position, int) ([]*postrider.Event, error) {
 	return nil, errDown
 }
-func (e events) Limits() postrider.EventLimits { return postrider.EventLimits{CheapRead: e.cheap} }
-func (e events) Close() error                  { return nil }
+func (events) Expire(context.Context, time.Time) (int, error) { return 0, nil }
+func (e events) Limits() postrider.EventLimits                { return postrider.EventLimits{CheapRead: e.cheap} }
+func (e events) Close() error                                 { return nil }
 func (e events) Reader(context.Context) (postrider.EventReader, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/postrider/postrider"
 )
@@ -167,4 +168,49 @@ func Benchmark(b *testing.B, open func(b *testing.B) postrider.EventLog) {
 			}
 		}
 	})
+}
+
+// What was read may go once it is old; what is young, or was not read, never does.
+func testExpireWhatWasRead(t *testing.T, h Harness) {
+	now := time.Now().Truncate(time.Millisecond)
+	var old, young []*postrider.Event
+	for n := range 10 {
+		e := NewEvent("acme", n)
+		e.AcceptedAt = now.Add(-time.Hour)
+		if n >= 5 {
+			e.AcceptedAt = now
+		}
+		appendAll(t, h.Log, e)
+		if n < 5 {
+			old = append(old, e)
+		} else {
+			young = append(young, e)
+		}
+	}
+	if n, err := h.Log.Expire(patient(t), now.Add(-time.Minute)); n != 0 || err != nil {
+		t.Fatalf("%d events were removed before they were read, %v", n, err)
+	}
+	r := reader(t, h.Log)
+	collect(t, r, 10, r.Commit)
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	log := h.Reopen(t)
+	n, err := log.Expire(patient(t), now.Add(-time.Minute))
+	if err != nil || n != 0 && n != len(old) {
+		t.Fatalf("%d of %d old events were removed, %v", n, len(old), err)
+	}
+	for i, e := range slices.Concat(old, young) {
+		got, err := log.Read(patient(t), e.Position)
+		switch {
+		case i < n:
+			if postrider.CodeOf(err) != postrider.CodeGone {
+				t.Errorf("event %d, which was removed: %v", i, err)
+			}
+		case err != nil:
+			t.Errorf("event %d: %v", i, err)
+		default:
+			same(t, got, e)
+		}
+	}
 }

@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		"UncommittedComeAgain": testUncommittedComeAgain,
 		"CommittedAreNotRead":  testCommittedAreNotRead,
 		"NextIgnoresCommit":    testNextIgnoresCommit,
+		"ExpireWhatWasRead":    testExpireWhatWasRead,
 		"NextEndsWithContext":  testNextEndsWithContext,
 		"NextAfterClose":       testNextAfterClose,
 		"SameAfterReread":      testSameAfterReread,

@@ -21,6 +21,7 @@ type EventOptions struct {
 	BufferBytes int64         // read ahead of Next, in all; 0: 64 MiB
 	Timeout     time.Duration // how long an event is tried before its Commit fails; 0: 20 s
 	RevokeWait  time.Duration // how long a partition that is taken away waits for what is in hand; 0: 2 s
+	Retention   time.Duration // of a topic that is made; 0: the brokers' default
 	OwnKey      []byte        // proves Postrider's own events, the same in every process; empty: there are none
 	Clock       postrider.Clock
 	Logger      *slog.Logger
@@ -38,6 +39,7 @@ type EventLog struct {
 	connected  atomic.Pointer[eventTopic] // nil until the link is ready
 	timeout    time.Duration
 	maxPayload int64
+	retention  time.Duration
 	buffer     int64
 	revokeWait time.Duration
 	clock      postrider.Clock
@@ -74,7 +76,7 @@ func OpenEvents(ctx context.Context, o EventOptions) (*EventLog, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &EventLog{at: at, own: own{o.OwnKey}, maxPayload: o.MaxPayload, buffer: o.BufferBytes, revokeWait: o.RevokeWait, timeout: o.Timeout, clock: o.Clock, log: o.Logger,
+	l := &EventLog{at: at, own: own{o.OwnKey}, maxPayload: o.MaxPayload, retention: o.Retention, buffer: o.BufferBytes, revokeWait: o.RevokeWait, timeout: o.Timeout, clock: o.Clock, log: o.Logger,
 		metrics: newMetrics(o.Registerer, "events"), reads: make(chan struct{}, maxReads), readers: make(map[*member]struct{}), ended: make(chan struct{}),
 		dials: &dialing{}}
 	l.defaults()
@@ -135,6 +137,7 @@ func (l *EventLog) connect(ctx context.Context) error {
 		l.log.Warn("the topic takes less than --max-payload: larger events are refused", "topic", l.at.topic, "max_message_bytes", m,
 			"max_payload", l.maxPayload, "limit", t.limit)
 	}
+	info.warnOfRetention(l.log, l.at.topic, "event-retention", l.retention)
 	if t.producer, err = newProducer(l.at, l.metrics, maxBatch, l.timeout); err != nil {
 		return err
 	}
@@ -144,7 +147,7 @@ func (l *EventLog) connect(ctx context.Context) error {
 
 // configs are the settings of topics that are made.
 func (l *EventLog) configs() map[string]string {
-	return map[string]string{"max.message.bytes": formatInt(l.maxPayload + batchSlack)}
+	return withRetention(map[string]string{"max.message.bytes": formatInt(l.maxPayload + batchSlack)}, l.retention)
 }
 
 // topic is what the log works on, or CodeUnavailable while it is not connected yet.

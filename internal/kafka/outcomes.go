@@ -24,6 +24,7 @@ const (
 // OutcomeOptions say which topic holds the outcomes, and how it is used.
 type OutcomeOptions struct {
 	URL         string        // kafka://host:9092[,host…]/topic?…
+	Retention   time.Duration // of a topic that is made; 0: the brokers' default
 	BufferBytes int64         // read ahead of Next, in all; 0: 32 MiB
 	Timeout     time.Duration // how long an outcome is tried before its Commit fails; 0: 20 s
 	Skew        time.Duration // how far the clocks of Postrider's processes and the brokers may be apart; 0: 1 s
@@ -86,7 +87,7 @@ func OpenOutcomes(ctx context.Context, o OutcomeOptions) (*OutcomeLog, error) {
 
 // connect sees to the topic.
 func (l *OutcomeLog) connect(ctx context.Context) error {
-	info, err := ensureTopic(ctx, l.adm, l.at, l.at.topic, map[string]string{"message.timestamp.type": "LogAppendTime"})
+	info, err := ensureTopic(ctx, l.adm, l.at, l.at.topic, withRetention(map[string]string{"message.timestamp.type": "LogAppendTime"}, l.options.Retention))
 	if err != nil {
 		return l.dials.explain(err)
 	}
@@ -94,6 +95,7 @@ func (l *OutcomeLog) connect(ctx context.Context) error {
 	if t.producer, err = newProducer(l.at, l.metrics, outcomeBatchBytes, l.options.Timeout); err != nil {
 		return err
 	}
+	info.warnOfRetention(l.options.Logger, l.at.topic, "outcome-retention", l.options.Retention)
 	if !info.appendTime {
 		l.options.Logger.Warn("the outcome topic keeps producers' timestamps: the archive's asOf lags further behind; set message.timestamp.type=LogAppendTime",
 			"topic", l.at.topic)

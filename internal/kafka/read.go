@@ -36,6 +36,9 @@ func (l *EventLog) Read(ctx context.Context, at postrider.Position) (*postrider.
 	return events[0], nil
 }
 
+// Expire removes nothing: the topic's retention does.
+func (l *EventLog) Expire(context.Context, time.Time) (int, error) { return 0, nil }
+
 // ReadRange returns events of one partition; see postrider.EventLog.
 func (l *EventLog) ReadRange(ctx context.Context, first, last postrider.Position, limit int) ([]*postrider.Event, error) {
 	from, err := parsePosition(first)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -36,8 +37,9 @@ func newAdmin(client *kgo.Client) *admin { return &admin{Client: kadm.NewClient(
 // topicInfo is what is known of a topic.
 type topicInfo struct {
 	id         kadm.TopicID
-	maxBytes   int64 // of a batch; 0: unknown
-	appendTime bool  // timestamps are the broker's
+	maxBytes   int64         // of a batch; 0: unknown
+	appendTime bool          // timestamps are the broker's
+	retention  time.Duration // 0: unknown, or for ever
 }
 
 // ensureTopic finds a topic, and makes it if it is missing and that is permitted.
@@ -152,9 +154,28 @@ func (i *topicInfo) describe(ctx context.Context, adm *admin, topic string) erro
 			i.maxBytes, _ = strconv.ParseInt(c.MaybeValue(), 10, 64)
 		case "message.timestamp.type":
 			i.appendTime = c.MaybeValue() == "LogAppendTime"
+		case "retention.ms":
+			ms, _ := strconv.ParseInt(c.MaybeValue(), 10, 64)
+			i.retention = time.Duration(max(ms, 0)) * time.Millisecond // -1 is for ever
 		}
 	}
 	return nil
+}
+
+// withRetention adds how long a topic that is made keeps its records.
+func withRetention(configs map[string]string, retention time.Duration) map[string]string {
+	if retention > 0 {
+		configs["retention.ms"] = formatInt(retention.Milliseconds())
+	}
+	return configs
+}
+
+// warnOfRetention tells of a topic that was there before, and keeps its records for less than a setting says.
+func (i *topicInfo) warnOfRetention(log *slog.Logger, topic, setting string, want time.Duration) {
+	if i.retention > 0 && i.retention < want {
+		log.Warn("the topic keeps its records for a shorter time than the setting says: set retention.ms", "topic", topic,
+			"retention", i.retention, "setting", setting, "value", want)
+	}
 }
 
 // checkTopic says what is missing: the brokers, the topic, or the right to read it.

@@ -8,8 +8,7 @@ import (
 	"github.com/postrider/postrider"
 )
 
-// Expire removes old final deliveries, some in a group, then gives space back; see postrider.Archive. Events go with them,
-// once they are that old and were read.
+// Expire removes old final deliveries, some in a group, then gives space back; see postrider.Archive.
 func (d *database) Expire(ctx context.Context, before time.Time) (int, error) {
 	removed, tenant := 0, ""
 	for {
@@ -26,10 +25,10 @@ func (d *database) Expire(ctx context.Context, before time.Time) (int, error) {
 			}
 		}
 	}
-	if err := d.expireEvents(ctx, before); err != nil {
+	if err := d.expireHeads(ctx, before); err != nil {
 		return removed, err
 	}
-	return removed, d.shrink(ctx)
+	return removed, d.db.shrink(ctx)
 }
 
 // tenantAfter is the next tenant that has deliveries, or "".
@@ -65,24 +64,29 @@ func (d *database) expireSome(ctx context.Context, tenant string, before time.Ti
 	return len(old), err
 }
 
-// expireEvents removes old events and heads that no delivery needs: an event that is that old is past every retry window.
-func (d *database) expireEvents(ctx context.Context, before time.Time) error {
-	for {
-		n := 0
-		err := d.db.writer.do(ctx, func(t *tx) (err error) {
-			n, err = d.expireSomeEvents(t, before.UnixMilli())
-			return err
-		})
-		if err != nil || n == 0 {
-			return err
-		}
-	}
+// expireHeads removes what is shown of old events.
+func (d *database) expireHeads(ctx context.Context, before time.Time) error {
+	_, err := d.db.inSteps(ctx, func(t *tx) (int, error) {
+		n, err := t.execCount(`DELETE FROM event_heads WHERE seq IN (SELECT seq FROM (SELECT seq, accepted_at FROM event_heads ORDER BY seq LIMIT ?)
+			WHERE accepted_at < ? AND seq < (SELECT max(seq) FROM event_heads))`, expireStep, before.UnixMilli()) // the oldest only: a scan of all would hold up the writer
+		return int(n), err
+	})
+	return err
 }
 
-func (d *database) expireSomeEvents(t *tx, before int64) (int, error) {
-	d.db.events.mu.Lock()
-	read := d.db.events.saved // only what was read, durably, may go
-	d.db.events.mu.Unlock()
+// Expire removes old events that were read, some in a group, then gives space back; see postrider.EventLog.
+func (e *events) Expire(ctx context.Context, before time.Time) (int, error) {
+	removed, err := e.db.inSteps(ctx, func(t *tx) (int, error) { return e.expireSome(t, before.UnixMilli()) })
+	if err != nil {
+		return removed, err
+	}
+	return removed, e.db.shrink(ctx)
+}
+
+func (e *events) expireSome(t *tx, before int64) (int, error) {
+	e.mu.Lock()
+	read := e.saved // only what was read, durably, may go
+	e.mu.Unlock()
 	type row struct{ position, blob, accepted int64 }
 	var old []row
 	err := t.query("SELECT position, blob, accepted_at FROM events WHERE position < ? ORDER BY position LIMIT ?", []any{read, expireStep}, func(rows *sql.Rows) error {
@@ -93,45 +97,52 @@ func (d *database) expireSomeEvents(t *tx, before int64) (int, error) {
 		old = append(old, r)
 		return nil
 	})
-	if err != nil {
-		return 0, err
-	}
 	n := 0
 	for _, r := range old {
-		if r.accepted >= before {
+		if err != nil || r.accepted >= before {
 			break
 		}
-		if err := t.removeChunks(r.blob); err != nil {
-			return 0, err
+		if err = t.removeChunks(r.blob); err == nil {
+			err = t.exec("DELETE FROM events WHERE position = ?", r.position)
+			n++
 		}
-		if err := t.exec("DELETE FROM events WHERE position = ?", r.position); err != nil {
-			return 0, err
-		}
-		n++
 	}
-	heads, err := t.execCount(`DELETE FROM event_heads WHERE seq IN (SELECT seq FROM (SELECT seq, accepted_at FROM event_heads ORDER BY seq LIMIT ?)
-		WHERE accepted_at < ? AND seq < (SELECT max(seq) FROM event_heads))`, expireStep, before) // the oldest only: a scan of all would hold up the writer
-	return n + int(heads), err
+	return n, err
+}
+
+// inSteps calls remove in one group after the other until it removes nothing, and returns how many it removed in all.
+func (db *DB) inSteps(ctx context.Context, remove func(*tx) (int, error)) (int, error) {
+	for removed := 0; ; {
+		n := 0
+		err := db.writer.do(ctx, func(t *tx) (err error) {
+			n, err = remove(t)
+			return err
+		})
+		if err != nil || n == 0 {
+			return removed, err
+		}
+		removed += n
+	}
 }
 
 // shrink gives free pages back to the file system, some in a group.
-func (d *database) shrink(ctx context.Context) error {
+func (db *DB) shrink(ctx context.Context) error {
 	for {
 		var free int64
-		if err := d.db.read.QueryRowContext(ctx, "PRAGMA freelist_count").Scan(&free); err != nil {
+		if err := db.read.QueryRowContext(ctx, "PRAGMA freelist_count").Scan(&free); err != nil {
 			return fault("count free pages", err)
 		}
 		if free < 1000 {
 			return nil
 		}
-		err := d.db.writer.do(ctx, func(t *tx) error {
+		err := db.writer.do(ctx, func(t *tx) error {
 			return t.query("PRAGMA incremental_vacuum(500)", nil, func(*sql.Rows) error { return nil })
 		})
 		if err != nil {
 			return err
 		}
 		var left int64
-		if err := d.db.read.QueryRowContext(ctx, "PRAGMA freelist_count").Scan(&left); err != nil || left >= free {
+		if err := db.read.QueryRowContext(ctx, "PRAGMA freelist_count").Scan(&left); err != nil || left >= free {
 			return fault("count free pages", err)
 		}
 	}

@@ -111,6 +111,12 @@ func TestRetentionGivesSpaceBack(t *testing.T) {
 	})
 	begin := time.Now()
 	removed, err := f.db.Database().Expire(t.Context(), now.Add(-30*24*time.Hour))
+	if err == nil {
+		var events int
+		if events, err = f.db.Events().Expire(t.Context(), now.Add(-30*24*time.Hour)); events != n {
+			t.Errorf("%d of %d events removed", events, n)
+		}
+	}
 	took := time.Since(begin)
 	stop.Store(true)
 	wg.Wait()

@@ -56,6 +56,7 @@ func newPipeline(t *testing.T, name string) *pipeline {
 func (p *pipeline) Limits() postrider.EventLimits                            { return postrider.EventLimits{MaxBytes: 1 << 20} }
 func (p *pipeline) Reader(context.Context) (postrider.EventReader, error)    { return reader{p}, nil }
 func (p *pipeline) Put(context.Context, string, []byte) error                { return nil }
+func (p *pipeline) Expire(context.Context, time.Time) (int, error)           { return 0, nil }
 func (p *pipeline) Close() error                                             { return nil }
 func (p *pipeline) Watch(context.Context) <-chan struct{}                    { return nil }
 func (p *pipeline) Version(context.Context) (uint64, error)                  { return uint64(len(p.changes)), nil }

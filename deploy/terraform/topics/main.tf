@@ -39,7 +39,7 @@ variable "replication" {
 }
 
 variable "event_retention_hours" {
-  description = "How long events can be replayed. At least 8 days: longer than any retry."
+  description = "How long events can be replayed: the processes want the same as --event-retention, or warn. At least 8 days: longer than any retry."
   type        = number
   default     = 336
   validation {

@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string) int {
 		fmt.Fprintln(os.Stderr, "postrider:", err)
 		return 1
 	}
-	parsed, err := parser.Parse(args)
+	parsed, err := parser.Parse(prepared(parser, e.sources, args))
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "postrider: %v; see postrider --help\n", err)
 		return 2
@@ -76,6 +76,16 @@ func run(ctx context.Context, args []string) int {
 		fmt.Fprintln(os.Stderr, "postrider:", err)
 		return 1
 	}
+}
+
+// prepared ties the values of serve's arguments to their flags, and sees to it that all faults are told at once.
+func prepared(parser *kong.Kong, sources *config.Sources, args []string) []string {
+	for _, command := range parser.Model.Children {
+		if command.Name == "serve" && len(args) > 0 && args[0] == "serve" {
+			return append([]string{"serve"}, sources.Arguments(args[1:], command.Flags)...)
+		}
+	}
+	return args
 }
 
 // interruptible returns a context that ends with SIGINT or SIGTERM. A second signal ends the process at once.

@@ -9,10 +9,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/postrider/postrider/internal/egress"
 )
 
 const (
 	maxConnections = 4096 // of clients, in all
+	idlePools      = 4    // of connections to targets: over HTTP/1.1 and by net/http, to public and to private addresses
 	farewellTime   = time.Second
 )
 
@@ -37,12 +40,18 @@ func newCrowd(limit int) *crowd {
 }
 
 // connectionLimit leaves most of the descriptors that the process may have to deliveries and files.
-func connectionLimit() int {
+func connectionLimit() int { return shareOfFiles(4, maxConnections) }
+
+// idleLimit is how many connections to targets each pool keeps: in all at most a quarter of the descriptors.
+func idleLimit() int { return shareOfFiles(4*idlePools, egress.DefaultMaxIdle) }
+
+// shareOfFiles is one of so many parts of the descriptors that the process may have, at least 16 and at most a bound.
+func shareOfFiles(parts uint64, most int) int {
 	var r unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil || r.Cur/4 > maxConnections {
-		return maxConnections
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil || r.Cur/parts > uint64(most) {
+		return most
 	}
-	return max(int(r.Cur/4), 16)
+	return max(int(r.Cur/parts), 16)
 }
 
 // track is the server's ConnState. A connection is new or idle until the head of a request is complete, then active.

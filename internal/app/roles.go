@@ -62,7 +62,7 @@ func (b *builder) shared() error {
 	a, c := b.app, b.app.Config
 	var err error
 	b.guard, err = egress.New(egress.Options{
-		Allow: c.AllowTargets, Resolver: a.Resolver, Dial: a.Dial, Proxy: c.EgressProxy, RootCAs: c.RootCAs, Registerer: a.registry,
+		Allow: c.AllowTargets, Resolver: a.Resolver, Dial: a.Dial, Proxy: c.EgressProxy, RootCAs: c.RootCAs, MaxIdle: idleLimit(), Registerer: a.registry,
 	})
 	if err != nil {
 		return fmt.Errorf("egress: %w", err)

@@ -47,7 +47,7 @@ type Options struct {
 	RootCAs *x509.CertPool // that certificates are verified against (see Roots); nil: the system's
 
 	ConnectTimeout time.Duration         // to resolve and connect, all addresses together; 0: DefaultConnectTimeout
-	MaxIdle        int                   // idle connections kept, in all; 0: DefaultMaxIdle
+	MaxIdle        int                   // idle connections that each of four pools keeps (direct and by net/http, public and private); 0: DefaultMaxIdle
 	Registerer     prometheus.Registerer // nil: metrics are counted and not shown
 }
 

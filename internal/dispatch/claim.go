@@ -72,7 +72,7 @@ func (s *slots) ask(c *claim) (wait time.Duration, refused why) {
 	}()
 	c.target = s.target(c.targetID, c.limit, now)
 	if c.target.places >= c.target.limit || len(c.target.waiters) > 0 {
-		if !s.worthwhile(c.tenant, &c.target.pace, len(c.target.waiters), c.target.limit, now) {
+		if !s.worthwhile(c.tenant, &c.target.pace, len(c.target.waiters), c.target.limit, now) || s.crowds(c.tenant, c.target, now) {
 			return 0, whyTarget
 		}
 		s.enter(c)
@@ -111,6 +111,17 @@ func (s *slots) inHand() int { return max(s.total, postrider.MaxPackTargets) }
 // worthwhile reports whether the slot after n others is likely to come free within patience, and the tenant has room to wait.
 func (s *slots) worthwhile(t *tenantUse, p *pace, n, of int, now time.Time) bool {
 	return s.waiting < s.inHand() && t.waiting < s.hand() && time.Duration(n+1)*p.interval(of, now) <= s.patience
+}
+
+// dominance is how many times what it leaves free of its tenant's part of the hand a target may take of it.
+const dominance = 7
+
+// crowds reports whether a target at its limit has so many in hand that its tenant's other targets would find no room: a tenant
+// without room gets nothing taken. The bound is that of dynamic thresholds in shared buffers (Choudhury and Hahne, 1998): however
+// many targets are at their limits, some of the hand stays free. What waits for a moment only makes room by itself.
+func (s *slots) crowds(t *tenantUse, of *targetUse, now time.Time) bool {
+	n := len(of.waiters)
+	return time.Duration(n+1)*of.interval(of.limit, now) > leastPatience && n >= dominance*(min(s.room(t), s.hand())-t.waiting)
 }
 
 // lacks says what hinders a tenant from starting one attempt more.

@@ -144,3 +144,54 @@ func TestPatienceCoversTheStep(t *testing.T) {
 		})
 	}
 }
+
+// TestTargetAtItsLimitLeavesRoom: one target takes all that it can get, where the queue's delays are coarse. It is kept busy, and
+// its tenant's other targets find room all the time.
+func TestTargetAtItsLimitLeavesRoom(t *testing.T) {
+	t.Parallel()
+	const limit, latency = 32, 100 * time.Millisecond
+	const perSecond = limit * int(time.Second/latency)
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlots(DefaultMaxInFlight, leastPatience+time.Second, prometheus.NewGauge(prometheus.GaugeOpts{Name: "x"}))
+		stop, cancel := context.WithCancel(t.Context())
+		var sent atomic.Int64
+		send := func(target int64, took time.Duration) why {
+			c := &claim{lane: postrider.LaneFirst, tenantName: "acme", targetID: target, limit: limit, longest: time.Minute}
+			refused := s.acquire(stop, c)
+			if refused == whyNot {
+				time.Sleep(took)
+				s.release(c, took)
+			}
+			return refused
+		}
+		for range 2 * DefaultMaxInFlight {
+			go func() {
+				for stop.Err() == nil {
+					if send(1, latency) == whyNot {
+						sent.Add(1)
+					} else {
+						time.Sleep(time.Second) // it was put off
+					}
+				}
+			}()
+		}
+		time.Sleep(3 * time.Second)
+		const seconds = 10
+		before := sent.Load()
+		for i := 0; i < 100*seconds && !t.Failed(); i++ {
+			if s.full("acme") {
+				t.Errorf("nothing of the tenant is taken after %d ms", 10*i)
+			}
+			if refused := send(2, time.Millisecond); refused != whyNot {
+				t.Errorf("another target lacks %s after %d ms", refused, 10*i)
+			}
+			time.Sleep(9 * time.Millisecond)
+		}
+		if n := int(sent.Load() - before); n < seconds*perSecond*9/10 {
+			t.Errorf("%d were sent to the target at its limit in %d s, want %d", n, seconds, seconds*perSecond)
+		}
+		cancel()
+		synctest.Wait()
+		time.Sleep(2 * time.Second)
+	})
+}

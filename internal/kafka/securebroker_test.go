@@ -136,12 +136,12 @@ func startSecureBroker(t *testing.T) *secureBroker {
 	ended := make(chan struct{})
 	go func() { cancel(broker.Wait()); close(ended) }()
 	t.Cleanup(func() { cancel(nil); <-ended })
-	b.untilUp(t, ctx)
+	b.untilUp(ctx, t)
 	return b
 }
 
 // untilUp waits until the broker answers, which runs as long as ctx.
-func (b *secureBroker) untilUp(t *testing.T, ctx context.Context) {
+func (b *secureBroker) untilUp(ctx context.Context, t *testing.T) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(fmt.Sprintf("127.0.0.1:%d", b.plain)))
 	if err != nil {

@@ -18,6 +18,8 @@ const (
 	dueToReach   = 1.2
 	waitingFor   = 6 * time.Hour
 	waitingBytes = 100
+
+	putOff = "postrider_deferred_total"
 )
 
 // retries measures many retries that wait, then many that are due at once against as many fresh deliveries.
@@ -99,7 +101,7 @@ func (r *run) backlogSent(sink *remoteSink, sd seeding) (time.Duration, error) {
 	}
 	r.add(compare(all, seen, len(sd.targets), t))
 	took := t.LastNew.Sub(t.First)
-	r.tell("%d sent in %.1f s", t.Distinct, took.Seconds())
+	r.tell("%d sent in %.1f s; put off, for want of a slot: %.0f", t.Distinct, took.Seconds(), s.metric(putOff))
 	return took, pause(r.ctx, time.Second)
 }
 

@@ -16,12 +16,18 @@ type pace struct {
 	latency time.Duration // of attempts, smoothed; 0: none ended
 	moved   time.Time     // when an attempt ended last, or the first of those in flight began
 	next    time.Time     // the next slot that is not promised
-	beyond  time.Duration // where in the second half of the horizon the next promise beyond it lies
+	since   time.Time     // when the first promise was made of those that followed one another without a gap until next
+	beyond  time.Duration // where in the second half of the reach the next promise beyond it lies
 }
 
-// horizon bounds promises: a target that is well again is not left waiting for what was promised while it was not. What would
-// come later is spread over the horizon's second half, and goes round as whole packs, seldom.
-const horizon = postrider.MaxDelay
+// Promises reach some times as far ahead as they have been needed without a gap, within bounds: a target that is well again after a
+// moment of trouble is not left idle for what was promised at the pace of that moment, while a backlog of one that stays slow
+// goes round seldom. What would come later is spread over the reach's second half, and goes round as whole packs.
+const (
+	trust      = 3
+	leastReach = 2 * time.Second
+	mostReach  = postrider.MaxDelay
+)
 
 // began notes that an attempt began, the n-th in flight.
 func (p *pace) began(n int, now time.Time) {
@@ -40,7 +46,7 @@ func (p *pace) ended(now time.Time, took time.Duration) {
 	before := p.latency
 	p.latency += (took - before) / smoothing
 	if ahead := p.next.Sub(now); ahead > 0 { // as many promises as before, closer together or wider apart: both, or what wavers would draw them together
-		p.next = now.Add(min(time.Duration(float64(ahead)*float64(p.latency)/float64(before)), horizon))
+		p.next = now.Add(min(time.Duration(float64(ahead)*float64(p.latency)/float64(before)), mostReach))
 	}
 }
 
@@ -56,16 +62,21 @@ func (p *pace) interval(n int, now time.Time) time.Duration {
 
 // promise reserves the next slot and returns when that is.
 func (p *pace) promise(n int, now time.Time) time.Time {
-	at := now
-	if p.next.After(now) {
-		at = p.next
+	if !p.next.After(now) {
+		p.next, p.since = now, now
 	}
-	interval := p.interval(n, now)
-	at = at.Add(interval)
-	if at.Sub(now) > horizon {
-		p.beyond = (p.beyond + interval) % (horizon / 2)
-		return now.Add(horizon/2 + p.beyond)
+	reach, interval := p.reach(now), p.interval(n, now)
+	at := p.next.Add(interval)
+	if last := now.Add(reach); at.After(last) {
+		p.next = last
+		p.beyond = (p.beyond + interval) % (reach / 2)
+		return now.Add(reach/2 + p.beyond)
 	}
 	p.next = at
 	return at
+}
+
+// reach is how far ahead slots are promised.
+func (p *pace) reach(now time.Time) time.Duration {
+	return min(max(trust*now.Sub(p.since), leastReach), mostReach)
 }

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// TestPromisesStayWithinTheHorizon makes more promises than it has room for: the rest is spread, and holds up nothing later.
-func TestPromisesStayWithinTheHorizon(t *testing.T) {
+// TestPromisesStayWithinReach makes more promises than it has room for: the rest is spread, and holds up nothing later.
+func TestPromisesStayWithinReach(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_700_000_000, 0)
-	p := pace{latency: 15 * time.Second, moved: now}
+	p := pace{latency: 15 * time.Second, moved: now, since: now.Add(-time.Hour), next: now.Add(time.Second)}
 	seconds := make(map[int64]int)
 	for range 10_000 {
 		at := p.promise(32, now)
-		if !at.After(now) || at.Sub(now) > horizon {
+		if !at.After(now) || at.Sub(now) > mostReach {
 			t.Fatalf("a promise in %v", at.Sub(now))
 		}
 		seconds[at.Unix()]++
@@ -61,7 +61,7 @@ func TestWhatIsNotKnownCountsAsQuickUntilItHangs(t *testing.T) {
 func TestPromisesKeepTheirDistanceWhenATargetWavers(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_700_000_000, 0)
-	p := pace{latency: 100 * time.Millisecond, moved: now}
+	p := pace{latency: 100 * time.Millisecond, moved: now, since: now.Add(-time.Hour), next: now.Add(time.Second)}
 	for range 10_000 {
 		p.promise(32, now)
 	}
@@ -72,5 +72,30 @@ func TestPromisesKeepTheirDistanceWhenATargetWavers(t *testing.T) {
 	}
 	if shift := p.next.Sub(before); shift < -5*time.Second || shift > 5*time.Second {
 		t.Errorf("the next promise moved by %v", shift)
+	}
+}
+
+// TestReachGrowsWhileATargetStaysSlow: what a short trouble puts off comes back soon; the longer it lasts, the more seldom.
+func TestReachGrowsWhileATargetStaysSlow(t *testing.T) {
+	t.Parallel()
+	begin := time.Unix(1_700_000_000, 0)
+	p := pace{latency: 15 * time.Second, moved: begin}
+	due := make([]time.Time, 1000) // of deliveries that find no slot, whenever they come back
+	rounds := 0
+	for now := begin; now.Before(begin.Add(time.Hour)); now = now.Add(100 * time.Millisecond) {
+		gone := now.Sub(begin)
+		for i := range due {
+			if due[i].After(now) {
+				continue
+			}
+			rounds++
+			due[i] = p.promise(1, now)
+			if ahead := due[i].Sub(now); ahead > max(leastReach, trust*gone) || ahead > mostReach || gone > time.Hour/2 && ahead < time.Minute {
+				t.Fatalf("after %v one is put off by %v", gone, ahead)
+			}
+		}
+	}
+	if most := 16 * len(due); rounds > most { // it grows geometrically, then by a quarter of an hour at most
+		t.Errorf("%d times round in an hour, want %d at most", rounds, most)
 	}
 }

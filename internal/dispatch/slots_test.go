@@ -104,9 +104,9 @@ func TestReserve(t *testing.T) {
 func TestPromisesFollowOneAnother(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	p := pace{latency: 10 * time.Second, moved: now}
+	p := pace{latency: 10 * time.Second, moved: now, since: now.Add(-time.Hour), next: now.Add(time.Second)}
 	for n := 1; n <= 100; n++ {
-		if at, want := p.promise(5, now), now.Add(time.Duration(n)*2*time.Second); !at.Equal(want) {
+		if at, want := p.promise(5, now), now.Add(time.Second+time.Duration(n)*2*time.Second); !at.Equal(want) {
 			t.Fatalf("promise %d is %v, want %v", n, at.Sub(now), want.Sub(now))
 		}
 	}
@@ -193,5 +193,38 @@ func TestTargetAtItsLimitLeavesRoom(t *testing.T) {
 		cancel()
 		synctest.Wait()
 		time.Sleep(2 * time.Second)
+	})
+}
+
+// TestTroubleOfAMoment: a backlog of a target that was slow for a moment is sent soon after it, at the pace that it has then.
+func TestTroubleOfAMoment(t *testing.T) {
+	t.Parallel()
+	const limit, backlog, trouble, slow, quick = 32, 5000, 3 * time.Second, 2 * time.Second, 20 * time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlots(DefaultMaxInFlight, leastPatience, prometheus.NewGauge(prometheus.GaugeOpts{Name: "x"}))
+		begin := time.Now()
+		var all sync.WaitGroup
+		var putOff atomic.Int64
+		for range backlog {
+			all.Go(func() {
+				c := &claim{lane: postrider.LaneFirst, tenantName: "acme", targetID: 1, limit: limit, longest: time.Minute}
+				for refused := s.acquire(t.Context(), c); refused != whyNot; refused = s.acquire(t.Context(), c) {
+					putOff.Add(1)
+					time.Sleep(max(s.promise(c, refused), leastDefer))
+				}
+				took := quick
+				if time.Since(begin) < trouble {
+					took = slow
+				}
+				time.Sleep(took)
+				s.release(c, took)
+			})
+		}
+		all.Wait()
+		took := time.Since(begin)
+		t.Logf("%d in %v, put off %d times", backlog, took, putOff.Load())
+		if most := trouble + slow + 4*backlog/limit*quick; took > most {
+			t.Errorf("%d were sent in %v, want %v at most", backlog, took, most)
+		}
 	})
 }

@@ -8,9 +8,15 @@ import (
 	"github.com/postrider/postrider/test/harness"
 )
 
-// TestConnections cuts, freezes and slows the connections to each server in turn under load.
-func TestConnections(t *testing.T) {
+// TestConnections cuts, freezes and slows connections under load: those to each server in turn, then those to the Kafka of the
+// outcomes alone. One follows the other, since there is one listener of Kafka that a proxy can stand before.
+func TestConnections(t *testing.T) { //nolint:tparallel // see above
 	t.Parallel()
+	t.Run("EachServer", eachServer)
+	t.Run("OutcomesAlone", outcomesAlone)
+}
+
+func eachServer(t *testing.T) {
 	p := newProxies(t)
 	f := newFleet(t, drillSettings()...)
 	f.at = p.addresses()

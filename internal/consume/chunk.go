@@ -37,7 +37,7 @@ type chunk struct {
 
 	queued   []*postrider.Commit                   // one an item, or one for all
 	stored   map[*postrider.Event]*postrider.Event // whose payloads had to be stored after all
-	recorded []*postrider.Commit
+	recorded []recording
 }
 
 type openPack struct {

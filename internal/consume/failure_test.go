@@ -1,6 +1,7 @@
 package consume_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -94,9 +95,9 @@ func TestOutcomesGoToTheQueue(t *testing.T) {
 				}
 				w.failing(step, nil)
 				time.Sleep(10 * time.Second)
-				w.feed(batchOf("0", event(3, "acme", "a", 1)))
-				w.expect(1, 2, 3)
-				if len(w.diverted) != 2 || len(w.outcomes) != 1 {
+				w.feed(batchOf("0", event(3, "acme", "a", 1)), batchOf("0", event(4, "acme", "a", 1)))
+				w.expect(1, 2, 3, 4)
+				if len(w.diverted) != 3 || len(w.outcomes) != 2 { // the third tries the log, and does not wait for it
 					t.Errorf("%d outcomes in the queue, %d in the log afterwards", len(w.diverted), len(w.outcomes))
 				}
 				if err := stop(); err != nil {
@@ -105,6 +106,40 @@ func TestOutcomesGoToTheQueue(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An outcome log that hangs, and tells only after long that it has not stored what it took, holds up what is in hand, once. A
+// partition is handed nothing more while a position is not committed, so that it must not be held up again and again.
+func TestAnOutcomeLogThatHangsHoldsUpOnce(t *testing.T) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
+		w.subscribe("acme", "a", on, 1)
+		w.failing("hang", errDown)
+		stop := w.run()
+		const n = 120
+		slow := 0
+		for i := range n {
+			w.feed(batchOf("0", event(i, "acme", "a", 1)))
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if got := len(w.committed()); got < i+1 {
+				slow = i + 1
+			}
+		}
+		if slow > 5 {
+			t.Errorf("the event of second %d still waits for the log", slow)
+		}
+		w.failing("hang", nil)
+		time.Sleep(time.Minute) // longer than the log hangs for what it took before
+		w.feed(batchOf("0", event(n, "acme", "a", 1)), batchOf("0", event(n+1, "acme", "a", 1)))
+		if len(w.committed()) != n+2 || len(w.diverted) < n || w.outcomes[len(w.outcomes)-1].Event.ID != fmt.Sprint("evt_", n+1) {
+			t.Errorf("%d of %d committed, %d outcomes in the queue, %d in the log", len(w.committed()), n+2, len(w.diverted), len(w.outcomes))
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestNothingTakesOutcomes(t *testing.T) {

@@ -296,6 +296,11 @@ func (o outcomes) Record(_ context.Context, all []postrider.Outcome) (*postrider
 	if err := o.fail["record"]; err != nil {
 		return nil, err
 	}
+	if err := o.fail["hang"]; err != nil {
+		commit, complete := postrider.NewCommit()
+		time.AfterFunc(25*time.Second, func() { complete(err) })
+		return commit, nil
+	}
 	if err := o.fail["recorded"]; err != nil {
 		commit, complete := postrider.NewCommit()
 		complete(err)

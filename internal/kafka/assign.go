@@ -70,6 +70,7 @@ func (m *member) drop(p *part) {
 	m.mu.Lock()
 	if m.parts[p.number] == p {
 		delete(m.parts, p.number)
+		m.handed[p.number] = max(m.handed[p.number], p.reached())
 		m.count.Add(-1)
 		m.metrics.lag.DeleteLabelValues(partitionName(p.number))
 		m.metrics.oldest.DeleteLabelValues(partitionName(p.number))

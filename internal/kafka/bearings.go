@@ -49,6 +49,9 @@ func (m *member) takeBearings(ctx context.Context) (bearings, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.mark != b.mark { // other records have the same offsets
+		clear(m.handed)
+	}
 	m.mark = b.mark
 	b.former, m.former = m.former, nil
 	return b, nil
@@ -110,9 +113,24 @@ func (m *member) adjust(ctx context.Context, topics map[string]map[int32]kgo.Off
 		}
 		for _, p := range m.find([]int32{n}) {
 			p.expect(to.expected, to.first)
+			m.remind(p)
 		}
 	}
 	return topics, nil
+}
+
+// remind tells a partition what of it was handed on before it went and came back. What is read from a position kept elsewhere
+// is not counted: it may be read again.
+func (m *member) remind(p *part) {
+	if m.start != nil {
+		return
+	}
+	m.mu.Lock()
+	handed := m.handed[p.number]
+	m.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.before = handed
 }
 
 // delay tells Next of an error that keeps partitions from being read, and waits before the group tries again.

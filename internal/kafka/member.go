@@ -75,6 +75,7 @@ type member struct {
 	mu     sync.Mutex
 	parts  map[int32]*part
 	mark   string          // of the topic, once known; goes with committed offsets
+	handed map[int32]int64 // up to where partitions that have gone were handed on
 	former map[int32]int64 // where a topic that was made anew was read to
 }
 
@@ -89,7 +90,7 @@ type item struct {
 // join makes a member and begins to read.
 func join(opts []kgo.Opt, o memberOptions) (*member, error) {
 	m := &member{memberOptions: o, out: make(chan *item), errs: make(chan error, 1), nudge: make(chan struct{}, 1),
-		room: make(chan struct{}, 1), parts: make(map[int32]*part)}
+		room: make(chan struct{}, 1), parts: make(map[int32]*part), handed: make(map[int32]int64)}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	made := make(chan struct{}) // the client calls back before NewClient has returned
 	client, err := kgo.NewClient(append(opts,

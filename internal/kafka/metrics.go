@@ -17,6 +17,7 @@ type metrics struct {
 	buffered     prometheus.Gauge
 	rebalances   prometheus.Counter
 	moved        *prometheus.CounterVec
+	again        prometheus.Counter
 	errors       *prometheus.CounterVec
 	dead         *prometheus.CounterVec
 	requests     *prometheus.CounterVec
@@ -44,6 +45,8 @@ func newMetrics(r prometheus.Registerer, log string) *metrics {
 			Help: "Assignments that the group gave to this process."}),
 		moved: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postrider_kafka_partitions_moved_total", ConstLabels: labels,
 			Help: "Partitions that came or went: assigned, revoked, lost."}, []string{"event"}),
+		again: prometheus.NewCounter(prometheus.CounterOpts{Name: "postrider_kafka_read_again_records_total", ConstLabels: labels,
+			Help: "Records that were handed on a second time, since their partition went before their offsets were committed."}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postrider_kafka_errors_total", ConstLabels: labels,
 			Help: "Failures of produce, fetch and commit."}, []string{"operation"}),
 		dead: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postrider_kafka_dead_letters_total", ConstLabels: labels,
@@ -54,7 +57,7 @@ func newMetrics(r prometheus.Registerer, log string) *metrics {
 			Help: "Connections to Kafka that ended."}),
 	}
 	if r != nil {
-		r.MustRegister(m.lag, m.oldest, m.held, m.buffered, m.rebalances, m.moved, m.errors, m.dead, m.requests, m.disconnected)
+		r.MustRegister(m.lag, m.oldest, m.held, m.buffered, m.rebalances, m.moved, m.again, m.errors, m.dead, m.requests, m.disconnected)
 	}
 	return m
 }

@@ -37,6 +37,8 @@ type part struct {
 	next   int64 // offset that is to come next; -1: whichever comes
 	began  int64 // offset from which it is read; -1: unknown
 	high   int64 // end of the partition, as far as known
+	before int64 // up to here it was handed on before it went and came back
+	handed int64 // up to here it is handed on
 	wake   chan struct{}
 
 	marks     []*mark // handed out or skipped, in order
@@ -53,6 +55,7 @@ type mark struct {
 	first time.Time // of its records
 	end   int64     // next offset after it
 	epoch int32
+	again int  // how many of its records were handed on before
 	taken bool // by Next
 	ready bool // committed, or all skipped
 }
@@ -229,6 +232,9 @@ func (p *part) hand(records []*kgo.Record, value any) {
 	last := records[len(records)-1]
 	m := &mark{first: records[0].Timestamp, end: last.Offset + 1, epoch: last.LeaderEpoch, ready: value == nil, taken: value == nil}
 	p.mu.Lock()
+	for n := 0; n < len(records) && records[n].Offset < p.before; n++ {
+		m.again++
+	}
 	p.marks = append(p.marks, m)
 	p.mu.Unlock()
 	defer p.free(sizeOf(records))
@@ -307,7 +313,16 @@ func (p *part) take(i *item) bool {
 		return i.at == max(p.next, 0)
 	}
 	i.mark.taken = true
+	p.handed = i.mark.end
+	p.member.metrics.again.Add(float64(i.mark.again))
 	return true
+}
+
+// reached is up to where the partition was handed on.
+func (p *part) reached() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.handed
 }
 
 // advance marks an item as dealt with, and moves the offset to commit past all that are, in order.

@@ -40,7 +40,11 @@ func (s *Server) Call(ctx context.Context, method, path string, body any, header
 		}
 		payload = bytes.NewReader(encoded)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, s.URL+path, payload)
+	url := s.URL
+	if s.Next != nil {
+		url = s.Next()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url+path, payload)
 	if err != nil {
 		return Answer{}, err
 	}

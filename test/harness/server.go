@@ -66,6 +66,7 @@ type Server struct {
 	Data    string
 	Tenant  string             // whom Call acts for; "": the default tenant
 	Settled func(t *testing.T) // see Settle; nil: there is nothing to wait for
+	Next    func() string      // the URL that the next request of Call goes to; nil: URL
 
 	cmd    *exec.Cmd
 	log    *Log

@@ -23,12 +23,12 @@ var roles = []string{"api", "consumer", "dispatcher", "retry", "archiver"}
 
 // addresses are where the servers, or proxies in front of them, are reached.
 type addresses struct {
-	kafka, sqs, s3, pg string // host:port
-	registry           string // URL
+	kafka, outcomes, sqs, s3, pg string // host:port; outcomes: the Kafka that they go by
+	registry                     string // URL
 }
 
 func direct() addresses {
-	return addresses{kafka: os.Getenv("STACK_KAFKA"), sqs: hostOf(os.Getenv("AWS_ENDPOINT_URL_SQS")), s3: hostOf(os.Getenv("AWS_ENDPOINT_URL_S3")),
+	return addresses{kafka: os.Getenv("STACK_KAFKA"), outcomes: os.Getenv("STACK_KAFKA"), sqs: hostOf(os.Getenv("AWS_ENDPOINT_URL_SQS")), s3: hostOf(os.Getenv("AWS_ENDPOINT_URL_S3")),
 		pg: hostOf(os.Getenv("STACK_PG")), registry: os.Getenv("STACK_REGISTRY")}
 }
 
@@ -95,7 +95,7 @@ func (f *fleet) arguments(at addresses) []string {
 	q := url.QueryEscape
 	return append([]string{
 		"--events", "kafka://" + at.kafka + "/" + f.name + "?partitions=4&registry=" + q(at.registry),
-		"--outcomes", "kafka://" + at.kafka + "/" + f.name + "-outcomes?partitions=4",
+		"--outcomes", "kafka://" + at.outcomes + "/" + f.name + "-outcomes?partitions=4",
 		"--queue", "sqs://" + f.name + "?region=us-east-1&endpoint=" + q("http://"+at.sqs),
 		"--payloads", "s3://" + f.name + "/payloads?region=us-east-1&endpoint=" + q("http://"+at.s3),
 		"--database", "postgres://postgres@" + at.pg + "/" + f.name + "?sslmode=disable",

@@ -12,7 +12,7 @@ func TestTwoOfEach(t *testing.T) {
 	f := newFleet(t, drillSettings()...)
 	d := newDrill(t, f, f.startAll(t))
 	seconds := f.startAll(t)
-	d.suffer(t, fault{name: "one of each leaves, and another joins", run: func() { // who leaves cleanly has handed over: no twins
+	d.suffer(t, fault{name: "one of each leaves, and another joins", twins: twins{back: held}, run: func() { // who leaves cleanly has handed over: no twins
 		for _, role := range roles {
 			leave(t, role, d.processes[role])
 			d.processes[role] = f.start(t, role)

@@ -5,13 +5,6 @@ import (
 	"testing"
 )
 
-// What a fault may make twins of, in a drill. docs/delivery.md gives the rules that these are the sums of.
-const (
-	uncommitted = 2 * (1000/50 + posters*1000/200) // the deliveries of the last second's events at the consumer: two targets, produceEvery, postEvery
-	held        = 2*inFlight + 100                 // deliveries in a dispatcher's hands: credit, what is being settled, and one pack
-	moving      = 100                              // deliveries between two lanes in a retry manager's hands
-)
-
 // TestKillRoles kills each role in turn under load, and starts it again.
 func TestKillRoles(t *testing.T) {
 	t.Parallel()
@@ -19,14 +12,14 @@ func TestKillRoles(t *testing.T) {
 	d := newDrill(t, f, f.startAll(t))
 	for _, c := range []struct {
 		role   string
-		twins  int
+		twins  twins
 		leases bool
 	}{
-		{"api", 0, false},
-		{"archiver", 0, false},
-		{"consumer", uncommitted, false},
-		{"retry", moving, true},
-		{"dispatcher", held, true},
+		{"api", twins{}, false},
+		{"archiver", twins{}, false},
+		{"consumer", twins{unseen: uncommitted}, false},
+		{"retry", twins{unseen: moving}, true},
+		{"dispatcher", twins{held: held}, true},
 	} {
 		d.suffer(t, fault{name: "kill -9 of " + c.role, twins: c.twins, leases: c.leases, run: func() {
 			d.processes[c.role].Kill()
@@ -42,13 +35,13 @@ func TestKillServers(t *testing.T) { //nolint:paralleltest // all tests use thes
 	d := newDrill(t, f, f.startAll(t))
 	for _, c := range []struct {
 		server, what string
-		twins        int
+		twins        twins
 		leases       bool
 	}{
-		{"pg", "PostgreSQL", 0, false},
-		{"s3", "the S3 server", 0, false},
-		{"kafka", "Kafka", uncommitted, false},
-		{"sqs", "the SQS server", uncommitted + held + moving, true},
+		{"pg", "PostgreSQL", twins{}, false},
+		{"s3", "the S3 server", twins{}, false},
+		{"kafka", "Kafka", twins{again: uncommitted}, false},
+		{"sqs", "the SQS server", twins{held: held, unseen: uncommitted + moving}, true},
 	} {
 		d.suffer(t, fault{name: "kill -9 of " + c.what, twins: c.twins, leases: c.leases, run: func() {
 			control(t, "kill", c.server)

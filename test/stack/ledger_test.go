@@ -105,6 +105,18 @@ func (l *ledger) count(round int, after time.Time) (acked, whole int) {
 	return acked, whole
 }
 
+// arrivedAfter lists events of a round that were acknowledged after a time and arrived everywhere.
+func (l *ledger) arrivedAfter(round int, after time.Time) (ids []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, e := range l.entries {
+		if e.round == round && e.acked.After(after) && l.whole(e) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // accepted tells which events were acknowledged.
 func (l *ledger) accepted() map[string]bool {
 	l.mu.Lock()

@@ -8,14 +8,20 @@ import (
 	"github.com/postrider/postrider/test/harness"
 )
 
-// TestConnections cuts, freezes and slows the connections to each server in turn under load.
-func TestConnections(t *testing.T) {
+// TestConnections cuts, freezes and slows connections under load: those to each server in turn, then those to the Kafka of the
+// outcomes alone. One follows the other, since there is one listener of Kafka that a proxy can stand before.
+func TestConnections(t *testing.T) { //nolint:tparallel // see above
 	t.Parallel()
+	t.Run("EachServer", eachServer)
+	t.Run("OutcomesAlone", outcomesAlone)
+}
+
+func eachServer(t *testing.T) {
 	p := newProxies(t)
 	f := newFleet(t, drillSettings()...)
 	f.at = p.addresses()
 	d := newDrill(t, f, f.startAll(t))
-	const all = uncommitted + held + moving
+	withoutSQS := twins{held: held, unseen: uncommitted + moving}
 	schema := register(t, direct().registry, f.name+"-value", webhookEvent)
 	d.suffer(t, fault{name: "the registry down", run: func() {
 		mend := p.registry.cut(t)
@@ -26,18 +32,18 @@ func TestConnections(t *testing.T) {
 	for _, c := range []struct {
 		what   string
 		proxy  *proxy
-		twins  int
+		twins  twins
 		leases bool
 	}{
-		{"PostgreSQL", p.pg, 0, false},
-		{"the S3 server", p.s3, 0, false},
-		{"Kafka", p.kafka, uncommitted, false},
-		{"the SQS server", p.sqs, all, true},
+		{"PostgreSQL", p.pg, twins{}, false},
+		{"the S3 server", p.s3, twins{}, false},
+		{"Kafka", p.kafka, twins{again: uncommitted}, false},
+		{"the SQS server", p.sqs, withoutSQS, true},
 	} {
 		d.suffer(t, fault{name: "connections to " + c.what + " cut", twins: c.twins, leases: c.leases, run: func() { d.during(t, c.proxy.cut(t)) }})
 		d.suffer(t, fault{name: "connections to " + c.what + " frozen", twins: c.twins, leases: c.leases, run: func() { d.during(t, c.proxy.freeze(t)) }})
 	}
-	d.suffer(t, fault{name: "connections to all servers slowed by 100 ms", twins: all, leases: true, run: func() {
+	d.suffer(t, fault{name: "connections to all servers slowed by 100 ms", twins: withoutSQS, leases: true, run: func() {
 		for _, one := range []*proxy{p.kafka, p.sqs, p.s3, p.pg} {
 			defer one.slow(t, 50)()
 		}

@@ -28,13 +28,19 @@ func newProxies(t *testing.T) *proxies {
 	needServers(t)
 	p := &proxies{}
 	at := direct()
-	local := func(variable string) string { return "127.0.0.1:" + os.Getenv(variable) }
-	p.kafka = before(t, local("STACK_KAFKA_PROXY_PORT"), local("STACK_KAFKA_PROXIED_PORT"))
+	p.kafka = beforeKafka(t)
 	p.sqs = before(t, "127.0.0.1:0", at.sqs)
 	p.s3 = before(t, "127.0.0.1:0", at.s3)
 	p.pg = before(t, "127.0.0.1:0", at.pg)
 	p.registry = before(t, "127.0.0.1:0", hostOf(at.registry))
 	return p
+}
+
+// beforeKafka puts a proxy where Kafka sends the clients of one of its listeners. There can be one at a time.
+func beforeKafka(t *testing.T) *proxy {
+	t.Helper()
+	local := func(variable string) string { return "127.0.0.1:" + os.Getenv(variable) }
+	return before(t, local("STACK_KAFKA_PROXY_PORT"), local("STACK_KAFKA_PROXIED_PORT"))
 }
 
 // before puts a proxy at an address before a server.
@@ -53,7 +59,7 @@ func before(t *testing.T, listen, upstream string) *proxy {
 func (p *proxies) addresses() addresses {
 	at := direct()
 	at.registry = strings.Replace(at.registry, hostOf(at.registry), p.registry.Listen, 1)
-	at.kafka, at.sqs, at.s3, at.pg = p.kafka.Listen, p.sqs.Listen, p.s3.Listen, p.pg.Listen
+	at.kafka, at.outcomes, at.sqs, at.s3, at.pg = p.kafka.Listen, p.kafka.Listen, p.sqs.Listen, p.s3.Listen, p.pg.Listen
 	return at
 }
 

@@ -230,13 +230,21 @@ func remove(claims []*claim, c *claim) []*claim {
 	return claims
 }
 
-// promise reserves the next slot of a target or a tenant for a claim that was refused, and returns when that is.
+// promise reserves the next slot of a target or a tenant for a claim that was refused, or, if too many are, a time at which to come
+// back. It returns how far away that is.
 func (s *slots) promise(c *claim, refused why) time.Duration {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	p, n := &c.tenant.pace, max(c.tenant.used, s.fair())
 	if refused == whyTarget {
-		return c.target.promise(c.target.limit, now).Sub(now)
+		p, n = &c.target.pace, c.target.limit
 	}
-	return c.tenant.promise(max(c.tenant.used, s.fair()), now).Sub(now)
+	at, reserved := p.promise(n, now)
+	if reserved {
+		s.calendar.note(now, at)
+	} else {
+		at = s.calendar.place(now, at)
+	}
+	return at.Sub(now)
 }

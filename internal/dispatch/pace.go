@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"math"
 	"time"
 
 	"github.com/postrider/postrider"
@@ -17,12 +18,13 @@ type pace struct {
 	moved   time.Time     // when an attempt ended last, or the first of those in flight began
 	next    time.Time     // the next slot that is not promised
 	since   time.Time     // when the first promise was made of those that followed one another without a gap until next
-	beyond  time.Duration // where in the second half of the reach the next promise beyond it lies
+	spread  float64       // where in the second half of the reach the last one came that found no slot within it
 }
 
 // Promises reach some times as far ahead as they have been needed without a gap, within bounds: a target that is well again after a
 // moment of trouble is not left idle for what was promised at the pace of that moment, while a backlog of one that stays slow
-// goes round seldom. What would come later is spread over the reach's second half, and goes round as whole packs.
+// goes round seldom. What would come later has no slot of its own: it comes back, in whole packs, in the second half of the reach, or
+// once the calendar has room for it.
 const (
 	trust      = 3
 	leastReach = 2 * time.Second
@@ -60,20 +62,21 @@ func (p *pace) interval(n int, now time.Time) time.Duration {
 	return max(latency, leastLatency) / time.Duration(max(n, 1))
 }
 
-// promise reserves the next slot and returns when that is.
-func (p *pace) promise(n int, now time.Time) time.Time {
+// promise reserves the next slot and returns when that is. Beyond the reach none is reserved: then it returns when to come back at
+// the earliest.
+func (p *pace) promise(n int, now time.Time) (at time.Time, reserved bool) {
 	if !p.next.After(now) {
 		p.next, p.since = now, now
 	}
-	reach, interval := p.reach(now), p.interval(n, now)
-	at := p.next.Add(interval)
+	reach := p.reach(now)
+	at = p.next.Add(p.interval(n, now))
 	if last := now.Add(reach); at.After(last) {
 		p.next = last
-		p.beyond = (p.beyond + interval) % (reach / 2)
-		return now.Add(reach/2 + p.beyond)
+		p.spread = math.Mod(p.spread+1/math.Phi, 1) // each in the largest gap between the others
+		return now.Add(time.Duration(float64(reach/2) * (1 + p.spread))), false
 	}
 	p.next = at
-	return at
+	return at, true
 }
 
 // reach is how far ahead slots are promised.

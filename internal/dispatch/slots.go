@@ -32,6 +32,8 @@ type slots struct {
 	tenants map[string]*tenantUse
 	targets map[int64]*targetUse
 	ring    []*tenantUse // those with waiters; the next to be served is first
+
+	calendar calendar
 }
 
 // tenantUse is what a tenant uses.

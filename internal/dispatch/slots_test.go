@@ -106,7 +106,8 @@ func TestPromisesFollowOneAnother(t *testing.T) {
 	now := time.Now()
 	p := pace{latency: 10 * time.Second, moved: now, since: now.Add(-time.Hour), next: now.Add(time.Second)}
 	for n := 1; n <= 100; n++ {
-		if at, want := p.promise(5, now), now.Add(time.Second+time.Duration(n)*2*time.Second); !at.Equal(want) {
+		at, reserved := p.promise(5, now)
+		if want := now.Add(time.Second + time.Duration(n)*2*time.Second); !at.Equal(want) || !reserved {
 			t.Fatalf("promise %d is %v, want %v", n, at.Sub(now), want.Sub(now))
 		}
 	}

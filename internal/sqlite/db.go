@@ -130,6 +130,9 @@ func openFile(path string, readOnly bool) (*sql.DB, error) {
 	} else {
 		dsn += "&_pragma=cache_size(-16000)"
 	}
+	if vfs := indexVFS(readOnly); vfs != "" {
+		dsn += "&vfs=" + vfs
+	}
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, fault("open the file", err)

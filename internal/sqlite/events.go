@@ -72,6 +72,9 @@ func (e *events) Limits() postrider.EventLimits {
 
 // Append adds events; see postrider.EventLog.
 func (e *events) Append(ctx context.Context, list []*postrider.Event) (*postrider.Commit, error) {
+	if err := e.db.writer.stuck(); err != nil { // what waits for a disk that hangs holds memory, and its caller
+		return nil, err
+	}
 	bytes, blobs := 0, make([]int64, len(list))
 	for i, event := range list {
 		if event.Payload.Size > maxEventBytes {

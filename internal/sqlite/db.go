@@ -42,6 +42,7 @@ type DB struct {
 	read    *sql.DB
 	writer  *writer
 	chunks  chunks
+	damaged prometheus.Counter
 
 	events   *events
 	queue    *queue
@@ -73,7 +74,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{options: o, clock: o.Clock, log: o.Logger, unlock: unlock}
+	db := &DB{options: o, clock: o.Clock, log: o.Logger, unlock: unlock, damaged: newDamaged(o.Registerer)}
 	if err := db.open(ctx); err != nil {
 		_ = db.Close()
 		return nil, unopened(err)

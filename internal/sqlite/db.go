@@ -122,14 +122,14 @@ func (db *DB) openEngines(ctx context.Context) error {
 	return err
 }
 
-// openFile opens the file with the settings that the guarantees rest on.
+// openFile opens the file with the settings that the guarantees rest on. Connections that read must not write, not even as they are
+// opened, as setting auto_vacuum does: see indexVFS.
 func openFile(path string, readOnly bool) (*sql.DB, error) {
-	dsn := "file:" + path + "?_pragma=busy_timeout(10000)&_pragma=auto_vacuum(incremental)&_pragma=journal_mode(wal)" +
-		"&_pragma=synchronous(full)&_pragma=temp_store(memory)&_pragma=wal_autocheckpoint(2000)"
+	dsn := "file:" + path + "?_pragma=busy_timeout(10000)&_pragma=temp_store(memory)"
 	if readOnly {
 		dsn += "&_pragma=query_only(1)&_pragma=cache_size(-4000)"
 	} else {
-		dsn += "&_pragma=cache_size(-16000)"
+		dsn += "&_pragma=auto_vacuum(incremental)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=wal_autocheckpoint(2000)&_pragma=cache_size(-16000)"
 	}
 	if vfs := indexVFS(readOnly); vfs != "" {
 		dsn += "&vfs=" + vfs

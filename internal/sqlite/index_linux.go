@@ -26,6 +26,8 @@ const (
 
 	firstMark = 4 // the lock of the first mark that can be set: WAL_READ_LOCK(1)
 
+	mayRefuse = 40 // marks in a row: SQLite asks for one of four, and goes on without; where there is none to use, it needs one
+
 	atOnce = 50 * time.Microsecond // less tells that nothing was waited for
 	looks  = 50
 )
@@ -45,14 +47,15 @@ type vfs struct {
 
 	mu      sync.Mutex
 	indexes map[string]*index
-	files   map[uintptr]opened // by the address of the open file
+	files   map[uintptr]*opened // by the address of the open file
 	methods map[variant]uintptr
 }
 
 // opened is a file of SQLite's, the database or its -wal file.
 type opened struct {
 	*index
-	base *lib.Tsqlite3_io_methods // what the default file system does with it
+	base    *lib.Tsqlite3_io_methods // what the default file system does with it
+	refused int                      // marks in a row, for lack of which SQLite tries again
 }
 
 // variant is of what methods there is a copy, and for whom.
@@ -85,7 +88,7 @@ func newVFS() *vfs {
 	if base == 0 {
 		return nil
 	}
-	v := &vfs{base: at[lib.Tsqlite3_vfs](base), indexes: map[string]*index{}, files: map[uintptr]opened{}, methods: map[variant]uintptr{}}
+	v := &vfs{base: at[lib.Tsqlite3_vfs](base), indexes: map[string]*index{}, files: map[uintptr]*opened{}, methods: map[variant]uintptr{}}
 	for name, open := range map[string]uintptr{writerVFS: pointer(openWriter), readerVFS: pointer(openReader)} {
 		made := libc.Xmalloc(tls, lib.Tsize_t(unsafe.Sizeof(*v.base)))
 		zName, err := libc.CString(name)
@@ -126,7 +129,7 @@ func (v *vfs) open(tls *libc.TLS, its, name, file uintptr, flags int32, out uint
 	if v.indexes[path] == nil {
 		v.indexes[path] = &index{users: map[uintptr]struct{}{}, regions: map[int32]region{}}
 	}
-	v.files[file] = opened{v.indexes[path], at[lib.Tsqlite3_io_methods](*methods)}
+	v.files[file] = &opened{index: v.indexes[path], base: at[lib.Tsqlite3_io_methods](*methods)}
 	*methods = copied
 	return rc
 }
@@ -153,7 +156,7 @@ func (v *vfs) copyOf(tls *libc.TLS, of variant) uintptr {
 	return made
 }
 
-func (v *vfs) of(file uintptr) opened {
+func (v *vfs) of(file uintptr) *opened {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.files[file]
@@ -206,10 +209,16 @@ func lockIndex(tls *libc.TLS, file uintptr, first, n, flags int32) int32 {
 }
 
 func lockIndexToRead(tls *libc.TLS, file uintptr, first, n, flags int32) int32 {
-	if flags == lib.SQLITE_SHM_LOCK|lib.SQLITE_SHM_EXCLUSIVE && first >= firstMark {
+	f := theVFS.of(file)
+	if flags == lib.SQLITE_SHM_LOCK|lib.SQLITE_SHM_EXCLUSIVE && first >= firstMark && f.refused < mayRefuse {
+		f.refused++
 		return lib.SQLITE_BUSY
 	}
-	return lockIndex(tls, file, first, n, flags)
+	rc := lockIndex(tls, file, first, n, flags)
+	if rc == lib.SQLITE_OK {
+		f.refused = 0
+	}
+	return rc
 }
 
 // makeWritable waits until the pages can be stored to. Where the kernel can't say (before Linux 5.14) it does nothing. If it had to wait

@@ -23,7 +23,8 @@ type EventLog interface {
 	Reader(ctx context.Context) (EventReader, error)
 
 	// Read returns the event at a position with its bytes in hand: CodeGone if it is past the log's retention,
-	// CodeNotFound if the position is none of this log's, CodeUnavailable if the engine is away.
+	// CodeNotFound if the position is none of this log's, CodeMalformed if what is there is not what was added (a checksum
+	// differs), CodeUnavailable if the engine is away.
 	Read(ctx context.Context, at Position) (*Event, error)
 
 	// ReadRange returns at most limit (≥ 1) events of one partition in order, from first to last, both included, as Read.

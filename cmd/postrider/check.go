@@ -16,8 +16,8 @@ type checkCommand struct {
 
 // Help stands below the flags.
 func (*checkCommand) Help() string {
-	return `Reads the whole file and tells what is wrong with it: damaged pages, rows that can't be read, payloads with pieces missing,
-references that lead nowhere. The exit status is 0 if nothing is, else 1. A server may go on meanwhile; its -wal file grows until the
+	return `Reads the whole file and tells what is wrong with it: damaged pages, rows that can't be read, payloads with pieces missing
+or other bytes than were stored, references that lead nowhere. The exit status is 0 if nothing is, else 1. A server may go on meanwhile; its -wal file grows until the
 check has ended.`
 }
 

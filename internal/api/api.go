@@ -67,6 +67,7 @@ type API struct {
 	keys    keyCache
 	metrics *metrics
 	places  *budget.Budget // of requests being served
+	late    late
 
 	unavailable struct { // requests that ended so
 		at       atomic.Int64 // when one was logged, in milliseconds

@@ -35,12 +35,18 @@ func publishBatch(c *call) error {
 	if err != nil {
 		return err
 	}
-	defer release()
+	handed := false
+	defer func() {
+		if !handed {
+			release()
+		}
+	}()
 	events, err := parseBatch(body, c.tenant, c.api.maxPayload())
 	if err != nil {
 		return err
 	}
-	if err := c.traced(events); err != nil {
+	handed = true
+	if err := c.traced(events, release); err != nil {
 		return err
 	}
 	out := list[eventID]{Items: make([]eventID, len(events))}

@@ -2,7 +2,13 @@ package api_test
 
 import (
 	"context"
+	"net/http"
+	"runtime"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/internal/api"
@@ -57,5 +63,66 @@ func TestAcceptedMeansDurable(t *testing.T) {
 	}
 	if held := s.budget.Held(); held != 0 {
 		t.Errorf("%d bytes are held", held)
+	}
+}
+
+// refused is how many requests ended since the log did not take their events.
+func refused(t *testing.T, from *prometheus.Registry) (n float64) {
+	t.Helper()
+	families, err := from.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "postrider_events_refused_total" && m.GetLabel()[0].GetValue() == "log" {
+				n = m.GetCounter().GetValue()
+			}
+		}
+	}
+	return n
+}
+
+// What the log still holds of a request that was given up counts until the log has done with it.
+func TestBudgetOfWhatWasGivenUp(t *testing.T) {
+	t.Parallel()
+	log := &heldLog{appended: make(chan func(error))}
+	registry := prometheus.NewRegistry()
+	s := newServer(t, func(o *api.Options) {
+		log.EventLog = o.Events
+		o.Events, o.Registerer = log, registry
+	})
+	var completes []func(error)
+	for range 2 {
+		ctx, cancel := context.WithCancel(t.Context())
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/webhooks/events?type=a", strings.NewReader("1234567890"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+adminKey)
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			if response, err := s.http.Do(r); err == nil {
+				response.Body.Close()
+				t.Errorf("status %d before the commit", response.StatusCode)
+			}
+		}()
+		completes = append(completes, <-log.appended)
+		cancel()
+		<-gone
+	}
+	for refused(t, registry) < 2 { // until the server has heard that they are gone: the test's deadline bounds it
+		runtime.Gosched()
+	}
+	<-time.After(10 * time.Millisecond) // were they released, it would be now
+	if held := s.budget.Held(); held != 20 {
+		t.Errorf("%d bytes are held while the log holds 20", held)
+	}
+	for _, complete := range completes {
+		complete(nil)
+	}
+	for s.budget.Held() != 0 { // the test's deadline bounds it
+		runtime.Gosched()
 	}
 }

@@ -47,9 +47,8 @@ func publish(c *call) error {
 	if err != nil {
 		return err
 	}
-	defer release()
 	event.Payload = postrider.Payload{Size: int64(len(body)), Bytes: body}
-	if err := c.traced([]*postrider.Event{event}); err != nil {
+	if err := c.traced([]*postrider.Event{event}, release); err != nil {
 		return err
 	}
 	return c.answer(http.StatusAccepted, eventID{event.ID})
@@ -129,8 +128,8 @@ func (c *call) readWithin(limit int64) ([]byte, error) {
 	return body, nil
 }
 
-// traced appends events that carry the trace of the request.
-func (c *call) traced(events []*postrider.Event) error {
+// traced appends events that carry the trace of the request; see append.
+func (c *call) traced(events []*postrider.Event, release func()) error {
 	carried := postrider.TraceContext(c.r.Header.Get("Traceparent"), strings.Join(c.r.Header.Values("Tracestate"), ","))
 	span := c.api.Tracer.Intake(carried, c.tenant, len(events))
 	defer span.End()
@@ -138,20 +137,24 @@ func (c *call) traced(events []*postrider.Event) error {
 	for _, e := range events {
 		e.Trace = carried
 	}
-	err := c.append(events)
+	err := c.append(events, release)
 	if err != nil {
 		span.Failed(string(postrider.CodeOf(err)))
 	}
 	return err
 }
 
-// append puts events into the log and waits until they are durable.
-func (c *call) append(events []*postrider.Event) error {
+// append puts events into the log and waits until they are durable. It calls release once the log has done with their bytes, which
+// may be after it gave up.
+func (c *call) append(events []*postrider.Event, release func()) error {
 	ctx, cancel := context.WithTimeout(c.r.Context(), appendIn)
 	defer cancel()
 	commit, err := c.api.Events.Append(ctx, events)
-	if err == nil {
+	if err != nil {
+		release()
+	} else {
 		err = commit.Wait(ctx)
+		c.api.late.release(commit, release)
 	}
 	if err != nil {
 		c.api.metrics.refused.WithLabelValues("log").Inc()

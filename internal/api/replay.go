@@ -47,6 +47,8 @@ func (c *call) original(ctx context.Context, r *postrider.DeliveryRecord) (*post
 	switch code := postrider.CodeOf(err); {
 	case code == postrider.CodeGone || code == postrider.CodeNotFound:
 		return nil, postrider.Errorf(postrider.CodeGone, "the event is past the log's retention and can't be replayed")
+	case code == postrider.CodeMalformed:
+		return nil, postrider.Errorf(postrider.CodeGone, "the event is damaged in the log and can't be replayed")
 	case err != nil:
 		return nil, err
 	case event.ID != r.Event.ID || event.Tenant != r.Tenant:

@@ -47,10 +47,14 @@ func (m *monitor) checkers() map[string]postrider.Checker {
 	return found
 }
 
-// expect has readiness wait for the first answer of each.
+// expect has readiness wait for the first answer of each. The data file has given it, by being opened.
 func (m *monitor) expect() {
-	for seam := range m.checkers() {
-		m.app.health.set(seam, "not asked yet")
+	c := m.app.Config
+	for seam, engine := range map[config.Seam]config.Engine{config.SeamEvents: c.Events, config.SeamQueue: c.Queue,
+		config.SeamPayloads: c.Payloads, config.SeamOutcomes: c.Outcomes, config.SeamDatabase: c.Database} {
+		if _, asked := m.checkers()[string(seam)]; asked && engine.Scheme != config.SchemeSQLite {
+			m.app.health.set(string(seam), "not asked yet")
+		}
 	}
 }
 

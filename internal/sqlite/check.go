@@ -34,7 +34,7 @@ func (r *Report) faultf(format string, args ...any) {
 func (r *Report) OK() bool { return len(r.Faults) == 0 }
 
 // Check reads the whole file of a data folder, which a process may be using, and tells what is wrong with it: pages that are
-// damaged, rows that can't be read, payloads with pieces missing, references that lead nowhere. It changes nothing but that,
+// damaged, rows that can't be read, payloads with pieces missing or other bytes than were stored, references that lead nowhere. It changes nothing but that,
 // if no process uses the folder, what a crash left in the -wal file is moved into the file.
 //
 // The error tells that the file could not be looked at: CodeNotFound if there is none, CodeConflict if a later version
@@ -114,7 +114,7 @@ func (c *checker) all() error {
 	if err := c.pages(); err != nil || !c.report.OK() { // what stands on damaged pages means nothing
 		return err
 	}
-	for _, step := range []func() error{c.counts, c.positions, c.payloads, c.entities, c.deliveries, c.queued} {
+	for _, step := range []func() error{c.counts, c.positions, c.payloads, c.checksums, c.entities, c.deliveries, c.queued} {
 		if err := step(); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"database/sql"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"slices"
 
@@ -34,6 +35,60 @@ func (c *checker) payloads() error {
 		}
 	}
 	return nil
+}
+
+// checksums checks that payloads are, byte for byte, what was stored; those of before there were checksums can't be.
+func (c *checker) checksums() error {
+	if err := c.sums("event", int64(0), "SELECT position, blob, crc, payload FROM events WHERE crc IS NOT NULL AND position > ? ORDER BY position LIMIT ?"); err != nil {
+		return err
+	}
+	return c.sums("stored payload", "", "SELECT key, blob, crc, bytes FROM payloads WHERE crc IS NOT NULL AND key > ? ORDER BY key LIMIT ?")
+}
+
+// sums reads some rows, then the chunks that they refer to, since one result is read at a time.
+func (c *checker) sums(what string, last any, query string) error {
+	type chunked struct{ row, blob, crc any }
+	for read := queuedStep; read == queuedStep; {
+		read = 0
+		var later []chunked
+		err := c.each(query, func(rows *sql.Rows) error {
+			var blob, crc int64
+			var payload []byte
+			if err := rows.Scan(&last, &blob, &crc, &payload); err != nil {
+				return err
+			}
+			read++
+			if blob != 0 {
+				later = append(later, chunked{last, blob, crc})
+			} else if checksum(payload) != crc {
+				c.damaged(what, last)
+			}
+			return nil
+		}, last, queuedStep)
+		if err != nil {
+			return err
+		}
+		for _, l := range later {
+			sum := uint32(0)
+			err := c.each("SELECT bytes FROM chunks WHERE id >= ? << ? AND id < (? + 1) << ? ORDER BY id", func(rows *sql.Rows) error {
+				var piece sql.RawBytes
+				err := rows.Scan(&piece)
+				sum = crc32.Update(sum, castagnoli, piece)
+				return err
+			}, l.blob, chunkShift, l.blob, chunkShift)
+			if err != nil {
+				return err
+			}
+			if int64(sum) != l.crc {
+				c.damaged(what, l.row)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *checker) damaged(what string, row any) {
+	c.report.faultf("%s %v is damaged: its payload is not what was stored", what, row)
 }
 
 // pieces is a query for how many bytes of a row's blob are there, in pieces without a hole; -1 with one.
@@ -124,13 +179,17 @@ func (c *checker) queued() error {
 	for last, read := int64(0), queuedStep; read == queuedStep; {
 		read = 0
 		packs := map[int64]*postrider.Pack{}
-		err := c.each("SELECT id, lane, body FROM queue WHERE id > ? ORDER BY id LIMIT ?", func(rows *sql.Rows) error {
+		err := c.each("SELECT id, lane, body, crc FROM queue WHERE id > ? ORDER BY id LIMIT ?", func(rows *sql.Rows) error {
 			var lane postrider.Lane
 			var body []byte
-			if err := rows.Scan(&last, &lane, &body); err != nil {
+			var crc sql.NullInt64
+			if err := rows.Scan(&last, &lane, &body, &crc); err != nil {
 				return err
 			}
-			read++
+			if read++; !intact(body, crc) {
+				c.damaged("queue item", last)
+				return nil
+			}
 			c.decoded("queue item", last, body, func(b []byte) (err error) {
 				if lane == postrider.LaneOutcomes {
 					return decodesOutcomes(b)

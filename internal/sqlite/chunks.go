@@ -30,10 +30,20 @@ type chunks struct {
 	orphans []int64 // uploads given up, to be removed by the next group that succeeds
 }
 
-// upload is a payload that is being written.
+// upload is a payload that is being written. Its pieces are cut when they are written, so that one which is given up is kept by
+// nothing that still waits.
 type upload struct {
-	blob  int64
-	ended atomic.Bool // given up: chunks that still wait are not written
+	blob    int64
+	payload atomic.Pointer[[]byte] // nil: given up, and chunks that still wait are not written
+}
+
+// piece is the n-th one, nil if the upload was given up.
+func (u *upload) piece(n int64) []byte {
+	payload := u.payload.Load()
+	if payload == nil {
+		return nil
+	}
+	return (*payload)[n*chunkBytes : min((n+1)*chunkBytes, int64(len(*payload)))]
 }
 
 // open removes the rests of uploads.
@@ -71,25 +81,25 @@ func (c *chunks) open(ctx context.Context, db *DB) error {
 // tx.keepChunks; if there will be none, abandon gives the space back.
 func (c *chunks) write(ctx context.Context, payload []byte) (int64, error) {
 	u := &upload{blob: c.last.Add(1)}
-	if err := c.writeAll(ctx, u, payload); err != nil {
-		u.ended.Store(true)
+	u.payload.Store(&payload)
+	if err := c.writeAll(ctx, u, len(payload)); err != nil {
+		u.payload.Store(nil)
 		c.abandon(u.blob)
 		return 0, err
 	}
 	return u.blob, nil
 }
 
-func (c *chunks) writeAll(ctx context.Context, u *upload, payload []byte) error {
+func (c *chunks) writeAll(ctx context.Context, u *upload, size int) error {
 	var window []*postrider.Commit
-	for n := 0; n*chunkBytes < len(payload); n++ {
+	for n := 0; n*chunkBytes < size; n++ {
 		if len(window) == inFlight {
 			if err := window[0].Wait(ctx); err != nil {
 				return err
 			}
 			window = window[1:]
 		}
-		piece := payload[n*chunkBytes : min((n+1)*chunkBytes, len(payload))]
-		commit, err := c.db.writer.add(ctx, len(piece), func(t *tx) error { return t.insertChunk(u, int64(n), piece) }, nil)
+		commit, err := c.db.writer.add(ctx, min(chunkBytes, size-n*chunkBytes), func(t *tx) error { return t.insertChunk(u, int64(n)) }, nil)
 		if err != nil {
 			return err
 		}
@@ -103,8 +113,9 @@ func (c *chunks) writeAll(ctx context.Context, u *upload, payload []byte) error 
 	return nil
 }
 
-func (t *tx) insertChunk(u *upload, n int64, piece []byte) error {
-	if u.ended.Load() {
+func (t *tx) insertChunk(u *upload, n int64) error {
+	piece := u.piece(n)
+	if piece == nil {
 		return nil
 	}
 	if n == 0 {

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
+	"weak"
 
 	"github.com/postrider/postrider"
 )
@@ -78,6 +80,42 @@ func TestAbandonedUploadsGiveTheirSpaceBack(t *testing.T) {
 	}
 }
 
+// Nothing that waits for the disk keeps a payload whose upload was given up.
+func TestGivenUpPayloadsAreNotKept(t *testing.T) {
+	t.Parallel()
+	db := openDB(t, t.TempDir())
+	begun, release := hold(t, db)
+	defer release()
+	<-begun
+	payload := bytes.Repeat([]byte{2}, 3<<20)
+	first := weak.Make(&payload[0])
+	ctx, cancel := context.WithCancel(t.Context())
+	given := make(chan error, 1)
+	go func(payload []byte) {
+		_, err := db.chunks.write(ctx, payload)
+		given <- err
+	}(payload)
+	for queued := 0; queued < inFlight; { // until as much of it waits as may
+		db.writer.mu.Lock()
+		queued = 0
+		for _, g := range db.writer.groups {
+			queued += len(g.ops)
+		}
+		db.writer.mu.Unlock()
+		runtime.Gosched()
+	}
+	cancel()
+	if err := <-given; !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	for n := 0; first.Value() != nil; n++ {
+		if n == 100 {
+			t.Fatal("the payload is kept")
+		}
+		runtime.GC()
+	}
+}
+
 // Where the group of the row fails, its chunks go with the next group that does not.
 func TestChunksOfFailedRowsAreRemoved(t *testing.T) {
 	t.Parallel()
@@ -89,7 +127,8 @@ func TestChunksOfFailedRowsAreRemoved(t *testing.T) {
 	}
 	blob := func() int64 {
 		u := &upload{blob: db.chunks.last.Add(1)}
-		_, err := db.writer.add(t.Context(), 0, func(tx *tx) error { return tx.insertChunk(u, 0, []byte{1}) }, nil)
+		u.payload.Store(&[]byte{1})
+		_, err := db.writer.add(t.Context(), 0, func(tx *tx) error { return tx.insertChunk(u, 0) }, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

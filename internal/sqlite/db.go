@@ -42,6 +42,7 @@ type DB struct {
 	read    *sql.DB
 	writer  *writer
 	chunks  chunks
+	damaged prometheus.Counter
 
 	events   *events
 	queue    *queue
@@ -73,7 +74,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{options: o, clock: o.Clock, log: o.Logger, unlock: unlock}
+	db := &DB{options: o, clock: o.Clock, log: o.Logger, unlock: unlock, damaged: newDamaged(o.Registerer)}
 	if err := db.open(ctx); err != nil {
 		_ = db.Close()
 		return nil, unopened(err)
@@ -121,14 +122,17 @@ func (db *DB) openEngines(ctx context.Context) error {
 	return err
 }
 
-// openFile opens the file with the settings that the guarantees rest on.
+// openFile opens the file with the settings that the guarantees rest on. Connections that read must not write, not even as they are
+// opened, as setting auto_vacuum does: see indexVFS.
 func openFile(path string, readOnly bool) (*sql.DB, error) {
-	dsn := "file:" + path + "?_pragma=busy_timeout(10000)&_pragma=auto_vacuum(incremental)&_pragma=journal_mode(wal)" +
-		"&_pragma=synchronous(full)&_pragma=temp_store(memory)&_pragma=wal_autocheckpoint(2000)"
+	dsn := "file:" + path + "?_pragma=busy_timeout(10000)&_pragma=temp_store(memory)"
 	if readOnly {
 		dsn += "&_pragma=query_only(1)&_pragma=cache_size(-4000)"
 	} else {
-		dsn += "&_pragma=cache_size(-16000)"
+		dsn += "&_pragma=auto_vacuum(incremental)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=wal_autocheckpoint(2000)&_pragma=cache_size(-16000)"
+	}
+	if vfs := indexVFS(readOnly); vfs != "" {
+		dsn += "&vfs=" + vfs
 	}
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {

@@ -72,13 +72,17 @@ func (e *events) Limits() postrider.EventLimits {
 
 // Append adds events; see postrider.EventLog.
 func (e *events) Append(ctx context.Context, list []*postrider.Event) (*postrider.Commit, error) {
-	bytes, blobs := 0, make([]int64, len(list))
+	if err := e.db.writer.stuck(); err != nil { // what waits for a disk that hangs holds memory, and its caller
+		return nil, err
+	}
+	bytes, blobs, crcs := 0, make([]int64, len(list)), make([]int64, len(list))
 	for i, event := range list {
 		if event.Payload.Size > maxEventBytes {
 			return nil, postrider.Errorf(postrider.CodeTooLarge, "event %d has %d bytes; the log takes %d", i, event.Payload.Size, maxEventBytes)
 		}
 	}
 	for i, event := range list {
+		crcs[i] = checksum(event.Payload.Bytes)
 		if len(event.Payload.Bytes) <= inRow {
 			bytes += len(event.Payload.Bytes) + eventOverhead
 			continue
@@ -91,7 +95,7 @@ func (e *events) Append(ctx context.Context, list []*postrider.Event) (*postride
 		blobs[i] = blob
 	}
 	abandon := func() { e.db.chunks.abandon(blobs...) }
-	commit, err := e.db.writer.add(ctx, bytes, func(t *tx) error { return e.insert(t, list, blobs) }, abandon)
+	commit, err := e.db.writer.add(ctx, bytes, func(t *tx) error { return e.insert(t, list, blobs, crcs) }, abandon)
 	if err != nil {
 		abandon()
 	}
@@ -100,15 +104,15 @@ func (e *events) Append(ctx context.Context, list []*postrider.Event) (*postride
 
 // A statement inserts one event or eventRows.
 const (
-	eventValues = 11
+	eventValues = 12
 	eventRows   = 8
-	oneEvent    = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-	insertEvent = "INSERT INTO events (position, id_hash, tenant, id, type, content_type, accepted_at, trace, size, blob, payload) VALUES " + oneEvent
+	oneEvent    = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	insertEvent = "INSERT INTO events (position, id_hash, tenant, id, type, content_type, accepted_at, trace, size, blob, payload, crc) VALUES " + oneEvent
 )
 
 var insertEvents = insertEvent + strings.Repeat(", "+oneEvent, eventRows-1)
 
-func (e *events) insert(t *tx, list []*postrider.Event, blobs []int64) error {
+func (e *events) insert(t *tx, list []*postrider.Event, blobs, crcs []int64) error {
 	now := e.db.clock()
 	values := make([]any, 0, eventRows*eventValues)
 	for i := 0; i < len(list); {
@@ -118,7 +122,7 @@ func (e *events) insert(t *tx, list []*postrider.Event, blobs []int64) error {
 		}
 		values = values[:0]
 		for ; rows > 0; rows-- {
-			values = e.row(values, list[i], blobs[i], now)
+			values = e.row(values, list[i], blobs[i], crcs[i], now)
 			if err := t.keepChunks(blobs[i]); err != nil {
 				return err
 			}
@@ -134,7 +138,7 @@ func (e *events) insert(t *tx, list []*postrider.Event, blobs []int64) error {
 }
 
 // row appends the values of an event's row, which is next, and completes the event.
-func (e *events) row(values []any, event *postrider.Event, blob int64, now time.Time) []any {
+func (e *events) row(values []any, event *postrider.Event, blob, crc int64, now time.Time) []any {
 	if event.AcceptedAt.IsZero() {
 		event.AcceptedAt = now
 	}
@@ -147,7 +151,7 @@ func (e *events) row(values []any, event *postrider.Event, blob int64, now time.
 	}
 	e.next++
 	return append(values, e.next-1, idHash(event.Tenant, event.ID), event.Tenant, event.ID, event.Type, event.ContentType,
-		event.AcceptedAt.UnixMilli(), event.Trace, event.Payload.Size, blob, payload)
+		event.AcceptedAt.UnixMilli(), event.Trace, event.Payload.Size, blob, payload, crc)
 }
 
 // arrive hands durable events to the reader's memory. What is over its bounds is read from the file.
@@ -206,11 +210,13 @@ func (e *events) Read(ctx context.Context, at postrider.Position) (*postrider.Ev
 		return event, nil
 	}
 	list, err := e.load(ctx, n, n, 1, maxEventBytes)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if len(list) == 0 {
+	case len(list) == 0:
 		return nil, e.absent(at, n)
+	case !list[0].Payload.InHand():
+		return nil, e.db.damagedPayload("event", list[0].Position)
 	}
 	return list[0], nil
 }
@@ -249,7 +255,7 @@ func (e *events) ReadRange(ctx context.Context, first, last postrider.Position, 
 
 // Find returns the newest event with an id; see postrider.EventFinder.
 func (e *events) Find(ctx context.Context, tenant, id string) (*postrider.Event, error) {
-	rows, err := e.db.read.QueryContext(ctx, "SELECT "+eventColumns+", 0, NULL FROM events WHERE id_hash = ? AND tenant = ? AND id = ? ORDER BY position DESC LIMIT 1",
+	rows, err := e.db.read.QueryContext(ctx, "SELECT "+eventColumns+", 0, NULL, NULL FROM events WHERE id_hash = ? AND tenant = ? AND id = ? ORDER BY position DESC LIMIT 1",
 		idHash(tenant, id), tenant, id)
 	if err != nil {
 		return nil, fault("find an event", err)
@@ -281,10 +287,10 @@ func (e *events) fannedOut() int64 {
 
 const eventColumns = "position, tenant, id, type, content_type, accepted_at, trace, size"
 
-// load reads events from the file. Payloads in chunks are read up to a number of bytes; the others are left to be read by
-// position.
+// load reads events from the file. Payloads in chunks are read up to a number of bytes; the others, and those that are damaged, are left
+// to be read by position.
 func (e *events) load(ctx context.Context, first, last int64, limit int, room int64) ([]*postrider.Event, error) {
-	rows, err := e.db.read.QueryContext(ctx, "SELECT "+eventColumns+", blob, payload FROM events WHERE position >= ? AND position <= ? ORDER BY position LIMIT ?", first, last, limit)
+	rows, err := e.db.read.QueryContext(ctx, "SELECT "+eventColumns+", blob, payload, crc FROM events WHERE position >= ? AND position <= ? ORDER BY position LIMIT ?", first, last, limit)
 	if err != nil {
 		return nil, fault("read events", err)
 	}
@@ -293,33 +299,45 @@ func (e *events) load(ctx context.Context, first, last int64, limit int, room in
 		return nil, err
 	}
 	for i, blob := range blobs {
-		if blob == 0 || list[i].Payload.Size > room {
+		p := &list[i].Payload
+		if blob.number == 0 || p.Size > room {
 			continue
 		}
-		if list[i].Payload.Bytes, err = e.db.chunks.read(ctx, blob, list[i].Payload.Size); err != nil {
+		bytes, err := e.db.chunks.read(ctx, blob.number, p.Size)
+		if err != nil {
 			return nil, err
 		}
-		room -= list[i].Payload.Size
+		if intact(bytes, blob.crc) {
+			p.Bytes = bytes
+		}
+		room -= p.Size
 	}
 	return list, nil
 }
 
-func scanEvents(rows *sql.Rows) (list []*postrider.Event, blobs []int64, err error) {
+// blob is where an event's payload is.
+type blob struct {
+	number int64 // of chunks; 0: in the row
+	crc    sql.NullInt64
+}
+
+func scanEvents(rows *sql.Rows) (list []*postrider.Event, blobs []blob, err error) {
 	err = each(rows, func(rows *sql.Rows) error {
 		event := &postrider.Event{Payload: postrider.Payload{Log: true}}
-		var at, accepted, blob int64
+		var at, accepted int64
+		var its blob
 		var payload []byte
-		if err := rows.Scan(&at, &event.Tenant, &event.ID, &event.Type, &event.ContentType, &accepted, &event.Trace, &event.Payload.Size, &blob, &payload); err != nil {
+		if err := rows.Scan(&at, &event.Tenant, &event.ID, &event.Type, &event.ContentType, &accepted, &event.Trace, &event.Payload.Size, &its.number, &payload, &its.crc); err != nil {
 			return err
 		}
 		event.Position, event.AcceptedAt = position(at), time.UnixMilli(accepted).UTC()
-		if blob == 0 {
-			if payload == nil {
-				payload = []byte{}
-			}
+		if payload == nil {
+			payload = []byte{}
+		}
+		if its.number == 0 && intact(payload, its.crc) {
 			event.Payload.Bytes = payload
 		}
-		list, blobs = append(list, event), append(blobs, blob)
+		list, blobs = append(list, event), append(blobs, its)
 		return nil
 	})
 	return list, blobs, fault("read events", err)

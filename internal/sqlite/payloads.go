@@ -33,10 +33,10 @@ func (p *payloads) Put(ctx context.Context, key string, payload []byte) error {
 		}
 		inline = nil
 	}
-	now := p.db.clock().UnixMilli()
+	now, crc := p.db.clock().UnixMilli(), checksum(payload)
 	err = p.db.writer.do(ctx, func(t *tx) error {
-		n, err := t.execCount(`INSERT INTO payloads (key, put_at, size, blob, bytes) VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT (key) DO NOTHING`, key, now, len(payload), blob, inline)
+		n, err := t.execCount(`INSERT INTO payloads (key, put_at, size, blob, bytes, crc) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT (key) DO NOTHING`, key, now, len(payload), blob, inline, crc)
 		if err == nil && n == 0 { // another put of the same key was faster
 			return t.removeChunks(blob)
 		}
@@ -73,16 +73,22 @@ func (p *payloads) renew(ctx context.Context, key string) (bool, error) {
 func (p *payloads) Get(ctx context.Context, key string) ([]byte, error) {
 	var size, blob int64
 	var bytes []byte
-	err := p.db.read.QueryRowContext(ctx, "SELECT size, blob, bytes FROM payloads WHERE key = ?", key).Scan(&size, &blob, &bytes)
+	var crc sql.NullInt64
+	err := p.db.read.QueryRowContext(ctx, "SELECT size, blob, bytes, crc FROM payloads WHERE key = ?", key).Scan(&size, &blob, &bytes, &crc)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, postrider.Errorf(postrider.CodeNotFound, "there is no payload %s", key)
 	case err != nil:
 		return nil, fault("read a payload", err)
 	case blob != 0:
-		return p.db.chunks.read(ctx, blob, size)
+		if bytes, err = p.db.chunks.read(ctx, blob, size); err != nil {
+			return nil, err
+		}
 	case bytes == nil:
 		bytes = []byte{}
+	}
+	if !intact(bytes, crc) {
+		return nil, p.db.damagedPayload("the key", key)
 	}
 	return bytes, nil
 }

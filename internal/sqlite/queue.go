@@ -134,6 +134,7 @@ type put struct {
 	*entry
 	firstDue int64
 	body     []byte
+	crc      int64
 }
 
 func (q *queue) prepare(items []postrider.Item) ([]put, int, error) {
@@ -152,7 +153,7 @@ func (q *queue) prepare(items []postrider.Item) ([]put, int, error) {
 		if item.Pack != nil {
 			e.tenant = item.Pack.Tenant
 		}
-		puts[i] = put{e, e.due, body}
+		puts[i] = put{e, e.due, body, checksum(body)}
 		bytes += len(body) + 64
 	}
 	return puts, bytes, nil
@@ -221,8 +222,8 @@ func (q *queue) apply(t *tx, l *leased, puts []put) error {
 		if !q.mustWrite(p.entry) {
 			continue
 		}
-		if err := t.exec("INSERT INTO queue (id, lane, tenant, due, weight, body) VALUES (?, ?, ?, ?, ?, ?)",
-			p.id, int(p.lane), p.tenant, p.firstDue, p.weight, p.body); err != nil {
+		if err := t.exec("INSERT INTO queue (id, lane, tenant, due, weight, body, crc) VALUES (?, ?, ?, ?, ?, ?, ?)",
+			p.id, int(p.lane), p.tenant, p.firstDue, p.weight, p.body, p.crc); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,15 @@ import (
 	"github.com/postrider/postrider/internal/wire"
 )
 
+// unreadableFor is how long an item that can't be read is put off: nothing mends it but a restored file or a later version.
+const unreadableFor = 15 * time.Minute
+
+// stored is an item as the file has it.
+type stored struct {
+	body []byte
+	crc  sql.NullInt64
+}
+
 // Take leases items; see postrider.Queue. Tenants take turns.
 func (q *queue) Take(ctx context.Context, r postrider.TakeRequest) ([]*postrider.Lease, error) {
 	for {
@@ -123,6 +132,11 @@ func (q *queue) hand(ctx context.Context, taken []*leased) ([]*postrider.Lease, 
 	bodies := q.bodies(ctx, taken)
 	for i, l := range taken {
 		item, err := q.itemOf(ctx, l.entry, bodies)
+		if postrider.CodeOf(err) == postrider.CodeMalformed {
+			q.db.log.Error("an item of the queue can't be read; it is left there", "item", l.id, "tenant", l.tenant, "error", err)
+			_ = q.Return(ctx, &postrider.Lease{Engine: l}, unreadableFor)
+			continue
+		}
 		if err != nil {
 			for _, rest := range taken[i:] {
 				_ = q.Return(ctx, &postrider.Lease{Engine: rest}, 0)
@@ -144,7 +158,7 @@ func (q *queue) hand(ctx context.Context, taken []*leased) ([]*postrider.Lease, 
 }
 
 // bodies reads the items of which memory has no copy, in one go, if there are several. Where it fails, each is read alone.
-func (q *queue) bodies(ctx context.Context, taken []*leased) map[int64][]byte {
+func (q *queue) bodies(ctx context.Context, taken []*leased) map[int64]stored {
 	ids := []byte{'['}
 	n := 0
 	q.mu.Lock()
@@ -160,18 +174,18 @@ func (q *queue) bodies(ctx context.Context, taken []*leased) map[int64][]byte {
 	if n < 2 {
 		return nil
 	}
-	rows, err := q.db.read.QueryContext(ctx, "SELECT id, body FROM queue WHERE id IN (SELECT value FROM json_each(?))", string(append(ids, ']')))
+	rows, err := q.db.read.QueryContext(ctx, "SELECT id, body, crc FROM queue WHERE id IN (SELECT value FROM json_each(?))", string(append(ids, ']')))
 	if err != nil {
 		return nil
 	}
-	bodies := make(map[int64][]byte, n)
+	bodies := make(map[int64]stored, n)
 	err = each(rows, func(rows *sql.Rows) error {
 		var id int64
-		var body []byte
-		if err := rows.Scan(&id, &body); err != nil {
+		var s stored
+		if err := rows.Scan(&id, &s.body, &s.crc); err != nil {
 			return err
 		}
-		bodies[id] = body
+		bodies[id] = s
 		return nil
 	})
 	if err != nil {
@@ -180,7 +194,7 @@ func (q *queue) bodies(ctx context.Context, taken []*leased) map[int64][]byte {
 	return bodies
 }
 
-func (q *queue) itemOf(ctx context.Context, e *entry, bodies map[int64][]byte) (*postrider.Item, error) {
+func (q *queue) itemOf(ctx context.Context, e *entry, bodies map[int64]stored) (*postrider.Item, error) {
 	q.mu.Lock()
 	item := e.item
 	q.release(e) // a second taker reads it from the file
@@ -188,10 +202,10 @@ func (q *queue) itemOf(ctx context.Context, e *entry, bodies map[int64][]byte) (
 	if item != nil {
 		return item, nil
 	}
-	body, read := bodies[e.id]
+	its, read := bodies[e.id]
 	var err error
 	if !read {
-		err = q.db.read.QueryRowContext(ctx, "SELECT body FROM queue WHERE id = ?", e.id).Scan(&body)
+		err = q.db.read.QueryRowContext(ctx, "SELECT body, crc FROM queue WHERE id = ?", e.id).Scan(&its.body, &its.crc)
 	}
 	if errors.Is(err, sql.ErrNoRows) {
 		return q.unwritten(ctx, e)
@@ -199,13 +213,19 @@ func (q *queue) itemOf(ctx context.Context, e *entry, bodies map[int64][]byte) (
 	if err != nil {
 		return nil, fault("read the queue", err)
 	}
+	if !intact(its.body, its.crc) {
+		return nil, q.db.damagedPayload("queue item", e.id)
+	}
 	item = &postrider.Item{Lane: e.lane}
 	if e.lane == postrider.LaneOutcomes {
-		item.Outcomes, err = wire.DecodeOutcomes(body)
+		item.Outcomes, err = wire.DecodeOutcomes(its.body)
 	} else {
-		item.Pack, err = wire.DecodePack(body)
+		item.Pack, err = wire.DecodePack(its.body)
 	}
-	return item, fault("read an item", err)
+	if err != nil {
+		return nil, postrider.Errorf(postrider.CodeMalformed, "queue item %d can't be read: %w", e.id, err)
+	}
+	return item, nil
 }
 
 // unwritten deals with an item that is not in the file: its group is still under way, or it was settled.

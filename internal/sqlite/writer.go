@@ -27,7 +27,9 @@ type writer struct {
 	mu      sync.Mutex
 	room    sync.Cond // signalled when a group was taken
 	wake    chan struct{}
-	groups  []*group // the last one is open
+	groups  []*group  // the last one is open
+	began   time.Time // when the group that runs began; zero: none runs
+	failure error     // of the last group
 	closed  bool
 	stopped chan struct{}
 	always  []func(*tx) error // run in every group: what is written lazily
@@ -168,8 +170,10 @@ func (w *writer) next() (g *group, open bool) {
 // run commits a group, or undoes it whole and tells everybody.
 func (w *writer) run(g *group) {
 	start := time.Now()
+	w.note(start, nil)
 	w.tx.after = w.tx.after[:0]
 	err := w.transact(g)
+	w.note(time.Time{}, err)
 	w.metrics.seconds.Observe(time.Since(start).Seconds())
 	w.metrics.ops.Observe(float64(len(g.ops)))
 	if err != nil {
@@ -189,6 +193,15 @@ func (w *writer) run(g *group) {
 		f()
 	}
 	g.complete(nil)
+}
+
+// note keeps what check tells of.
+func (w *writer) note(began time.Time, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.began = began; began.IsZero() {
+		w.failure = err
+	}
 }
 
 func (w *writer) transact(g *group) error {

@@ -175,37 +175,77 @@ func cutOff(t *testing.T, dir string, cuts int, random *rand.Rand) int {
 		return 0
 	}
 	whole := events(t, copyData(t, dir))
-	frame := frameHeader + w.page
 	last := 0
 	loose := len(w.frames) - w.synced
 	cuts = min(cuts, loose)
 	for i := range cuts {
 		n := w.synced + (i+1)*loose/cuts // frames that are left, ascending
-		size := walHeader + n*frame
+		torn := 0
 		if i%2 == 1 {
-			size -= random.IntN(frame) // torn within the last frame
+			torn = random.IntN(frameHeader + w.page) // within the last frame
 		}
-		as := copyData(t, dir)
-		if err := os.WriteFile(filepath.Join(as, "postrider.db-wal"), w.bytes[:size], 0o600); err != nil {
-			t.Fatal(err)
-		}
-		ids := events(t, as)
-		if len(ids) < last || len(ids) > len(whole) {
-			t.Errorf("%d events with %d frames, %d with fewer, %d with all", len(ids), n, last, len(whole))
-		}
-		for i, id := range ids {
-			if id != whole[i] {
-				t.Fatalf("event %d is %s with %d frames, %s with all", i, id, n, whole[i])
-			}
-		}
-		last = len(ids)
-		if i%4 == 0 {
-			if report, sound := check(t, as); !sound && !strings.Contains(report.Faults[0], "of an earlier version") { // cut off within the migrations
-				t.Errorf("%d bytes of %d of the -wal file: %v", size, len(w.bytes), report.Faults)
-			}
-		}
+		last = cutTo(t, dir, &w, whole, n, torn, last, i%4 == 0)
 	}
 	return cuts
+}
+
+// cutTo opens a copy with some frames of its -wal file, the last one torn by some bytes, and returns how many events are there: no fewer
+// than with fewer frames.
+func cutTo(t *testing.T, dir string, w *wal, whole []string, frames, torn, last int, checked bool) int {
+	t.Helper()
+	size := walHeader + frames*(frameHeader+w.page) - torn
+	as := copyData(t, dir)
+	defer os.RemoveAll(as) // there are many
+	if err := os.WriteFile(filepath.Join(as, "postrider.db-wal"), w.bytes[:size], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ids := events(t, as)
+	if len(ids) < last || len(ids) > len(whole) {
+		t.Errorf("%d events with %d frames, %d with fewer, %d with all", len(ids), frames, last, len(whole))
+	}
+	for i, id := range ids {
+		if id != whole[i] {
+			t.Fatalf("event %d is %s with %d frames, %s with all", i, id, frames, whole[i])
+		}
+	}
+	if checked {
+		if report, sound := check(t, as); !sound && !strings.Contains(report.Faults[0], "of an earlier version") { // cut off within the migrations
+			t.Errorf("%d bytes of %d of the -wal file: %v", size, len(w.bytes), report.Faults)
+		}
+	}
+	return len(ids)
+}
+
+// TestCrashAtEveryWrite cuts the -wal file of a short life off at every frame and within every frame, from the first migration on.
+func TestCrashAtEveryWrite(t *testing.T) {
+	t.Parallel()
+	r := harness.NewReceiver(t, nil)
+	s := harness.Start(t, t.TempDir(), settings...)
+	s.Subscribe(t, s.Target(t, r.URL).ID, []string{"*"})
+	var l ledger
+	for i := range 12 {
+		l.add(s.Publish(t, "a.b", make([]byte, 1+i*i*700))) // some in chunks
+	}
+	r.AwaitCount(t, 12)
+	dir, acked := stopped(t, s, &l)
+	s.Kill()
+	w, ok := readWAL(t, dir)
+	if !ok {
+		t.Fatal("there is no -wal file")
+	}
+	whole := events(t, copyData(t, dir))
+	if err := holdsAll(whole, acked); err != nil {
+		t.Error(err)
+	}
+	last := 0
+	for n := w.synced + 1; n <= len(w.frames); n++ {
+		last = cutTo(t, dir, &w, whole, n, 1+n%(frameHeader+w.page-1), last, n%16 == 0) // what is torn is as if it were not there
+		last = cutTo(t, dir, &w, whole, n, 0, last, n%16 == 8)
+	}
+	t.Logf("%d frames, %d events", len(w.frames)-w.synced, last)
+	if last != len(whole) {
+		t.Errorf("%d events of %d", last, len(whole))
+	}
 }
 
 // tornPages writes half of a page, or rubbish, where a checkpoint could have been writing when the power failed: into pages of the

@@ -93,3 +93,26 @@ func sameList(t *testing.T, what string, was, is []map[string]any) {
 		}
 	}
 }
+
+// TestEverySchemaIsKept has a folder of each schema that a version has written. The first is 2: nothing ever wrote 1 alone.
+func TestEverySchemaIsKept(t *testing.T) {
+	t.Parallel()
+	folders, err := filepath.Glob("testdata/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := map[int]bool{}
+	for _, folder := range folders {
+		data, _ := unpack(t, folder)
+		kept[pragma(t, data, "user_version")] = true
+	}
+	data := t.TempDir()
+	if status := harness.Start(t, data, settings...).Stop(t); status != 0 {
+		t.Fatalf("exit status %d", status)
+	}
+	for schema := 2; schema <= pragma(t, data, "user_version"); schema++ {
+		if !kept[schema] {
+			t.Errorf("no folder of schema %d is kept: see TestMakeRelease", schema)
+		}
+	}
+}

@@ -1,0 +1,142 @@
+package disk
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/postrider/postrider/test/harness"
+)
+
+// answered makes a request that must be answered soon although the disk hangs, and returns the answer and its detail.
+func answered(t *testing.T, s *harness.Server, method, path string, body []byte, headers ...string) (harness.Answer, string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var payload any
+	if body != nil {
+		payload = body
+	}
+	a, err := s.Call(ctx, method, path, payload, headers...)
+	if err != nil {
+		t.Fatalf("%s %s is not answered: %v", method, path, err)
+	}
+	var problem struct{ Detail string }
+	if a.Status >= 400 {
+		if err := json.Unmarshal(a.Body, &problem); err != nil {
+			t.Errorf("%s %s: %q: %v", method, path, a.Body, err)
+		}
+	}
+	return a, problem.Detail
+}
+
+// TestFrozenDisk freezes the file system under load, as for a snapshot, so that every write and sync hangs. Meanwhile nothing is
+// acknowledged, intake answers 503, reads and health are answered, and memory stays bounded; thawed, all goes on by itself, and
+// everything acknowledged arrives.
+func TestFrozenDisk(t *testing.T) {
+	t.Parallel()
+	const budget = 64 << 20
+	disk := newLoop(t, 256<<20)
+	r := harness.NewReceiver(t, nil)
+	s := harness.Start(t, disk.Data, append(settings, "--memory-budget", "64MiB")...)
+	s.Subscribe(t, s.Target(t, r.URL).ID, []string{"disk.*"})
+	var l ledger
+	var late, refused atomic.Int64
+	tell := func(a harness.Answer) {
+		switch {
+		case a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "":
+			t.Errorf("status %d: %s", a.Status, a.Body)
+		case strings.Contains(string(a.Body), "did not answer in time"):
+			late.Add(1)
+		default:
+			refused.Add(1)
+		}
+	}
+	stop := load(t, s, &l, 4, 8<<10, tell)
+	defer func() { stop() }()
+	long := 1 // one freeze lasts until what waits is given up
+	if testing.Short() {
+		long = -1
+	}
+	var peak int64
+	for round := range 12 {
+		acked := len(l.ids())
+		harness.Await(t, func() string { return unless(len(l.ids()) >= acked+50, "events are acknowledged") })
+		disk.freeze()
+		switch {
+		case round < 2:
+			frozenLong(t, s, &l, round == long, &late)
+			_, peak = s.Memory()
+		default: // at many moments of a commit
+			for range 3 {
+				if a, detail := answered(t, s, http.MethodGet, "/webhooks/deliveries?limit=5", nil); a.Status != http.StatusOK {
+					t.Errorf("round %d: deliveries: %d %s", round, a.Status, detail)
+				}
+			}
+		}
+		disk.thaw()
+	}
+	harness.Await(t, func() string {
+		a, detail := answered(t, s, http.MethodGet, "/readyz", nil)
+		return unless(a.Status == http.StatusOK, "it is ready again: "+detail)
+	})
+	stop()
+	ids := l.ids()
+	t.Logf("%d acknowledged, %d refused, %d given up after their time; peak RSS %d MiB", len(ids), refused.Load(), late.Load(), peak>>20)
+	if peak > 4*budget {
+		t.Errorf("peak RSS %d MiB", peak>>20)
+	}
+	r.Await(t, "everything acknowledged", func(m []harness.Message) bool { return arrivedAll(m, ids) })
+	if status := s.Stop(t); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+	if report, sound := check(t, disk.Data); !sound || report.Counts["events"] < int64(len(ids)) {
+		t.Errorf("%d events, faults %v", report.Counts["events"], report.Faults)
+	}
+}
+
+// frozenLong looks at a server whose disk hangs, until it has noticed, and if it is to last until it has given up what waited. Clients
+// with large payloads come again and again meanwhile.
+func frozenLong(t *testing.T, s *harness.Server, l *ledger, last bool, late *atomic.Int64) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var hogs sync.WaitGroup
+	for range 8 {
+		hogs.Go(func() {
+			for body := make([]byte, 4<<20); ctx.Err() == nil; {
+				if a, err := s.Call(ctx, http.MethodPost, "/webhooks/events", body, "Postrider-Event-Type: large.test"); err == nil && a.Status != http.StatusServiceUnavailable {
+					t.Errorf("a large payload: %d %s", a.Status, a.Body)
+				}
+			}
+		})
+	}
+	defer hogs.Wait()
+	defer cancel()
+	harness.Await(t, func() string {
+		a, _ := answered(t, s, http.MethodGet, "/readyz", nil)
+		return unless(a.Status == http.StatusServiceUnavailable && strings.Contains(string(a.Body), "the disk does not answer"), "readiness tells of the disk: "+string(a.Body))
+	})
+	if last {
+		harness.Await(t, func() string { return unless(late.Load() > 0, "what waits is given up") })
+	}
+	acked := len(l.ids())
+	for range 5 {
+		a, detail := answered(t, s, http.MethodPost, "/webhooks/events", []byte("{}"), "Postrider-Event-Type: disk.refused")
+		if a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" || !strings.Contains(detail, "the disk does not answer") && !strings.Contains(detail, "too much") {
+			t.Errorf("intake: %d %s", a.Status, detail)
+		}
+		for _, path := range []string{"/healthz", "/webhooks/targets", "/webhooks/deliveries?limit=5"} {
+			if a, detail := answered(t, s, http.MethodGet, path, nil); a.Status != http.StatusOK {
+				t.Errorf("%s: %d %s", path, a.Status, detail)
+			}
+		}
+	}
+	if now := len(l.ids()); now != acked {
+		t.Errorf("%d events were acknowledged while nothing could be written", now-acked)
+	}
+}

@@ -32,7 +32,7 @@ func TestCheckTellsOfTheLastWrite(t *testing.T) {
 	}
 }
 
-// While a write hangs, that is told, and no event waits for it.
+// While a write hangs, that is told, and neither an event nor a change waits for it.
 func TestHangingDisk(t *testing.T) {
 	t.Parallel()
 	db := openDB(t, t.TempDir())
@@ -42,7 +42,8 @@ func TestHangingDisk(t *testing.T) {
 	db.writer.began = time.Now().Add(-stuckAfter)
 	db.writer.mu.Unlock()
 	_, appended := db.Events().Append(t.Context(), []*postrider.Event{event("evt_1", []byte("x"))})
-	for _, err := range []error{db.Events().(postrider.Checker).Check(t.Context()), appended} {
+	changed := db.writer.do(t.Context(), func(*tx) error { return nil })
+	for _, err := range []error{db.Events().(postrider.Checker).Check(t.Context()), appended, changed} {
 		if postrider.CodeOf(err) != postrider.CodeUnavailable || !strings.Contains(err.Error(), "the disk does not answer") {
 			t.Errorf("%v", err)
 		}

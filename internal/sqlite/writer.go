@@ -117,6 +117,9 @@ func (w *writer) waitForRoom(ctx context.Context) error {
 // what is the caller's until it has ended. Its error, of which the others of its group know nothing, is returned; what it
 // wrote is undone then.
 func (w *writer) do(ctx context.Context, run func(*tx) error) error {
+	if err := w.stuck(); err != nil { // who waits can't leave
+		return err
+	}
 	var fail error
 	commit, err := w.add(ctx, 0, func(t *tx) error {
 		if err := t.exec("SAVEPOINT op"); err != nil {

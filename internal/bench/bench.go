@@ -119,7 +119,8 @@ type run struct {
 	dir    string
 	record *CaseRecord
 	procs  []*process
-	kind   string // type of the events: a database that outlives the case has targets of cases before
+	after  []func() // called once the children have ended
+	kind   string   // type of the events: a database that outlives the case has targets of cases before
 }
 
 // inFolder makes a temporary folder, measures, ends the children that are left, and removes the folder.
@@ -133,6 +134,9 @@ func (r *run) inFolder(measure func(*run) error) error {
 	defer func() {
 		for _, p := range r.procs {
 			p.kill()
+		}
+		for _, f := range r.after {
+			f()
 		}
 	}()
 	return measure(r)

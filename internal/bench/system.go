@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/postrider/postrider/client"
@@ -21,19 +23,21 @@ type system struct {
 	roles []string   // of procs
 	key   string
 	env   []string
+	http  *http.Client // for metrics
 	c     *client.Client
 }
 
 // serve starts the system on a folder of the run, with further flags.
 func (r *run) serve(flags ...string) (*system, error) {
-	s := &system{r: r, key: r.keys[0], env: []string{"POSTRIDER_ADMIN_KEY=" + r.keys[0]}}
-	if os.Getenv("POSTRIDER_SECRET_KEY") == "" {
-		s.env = append(s.env, "POSTRIDER_SECRET_KEY="+r.keys[1])
-	}
-	roles := []string{"all"}
 	if r.Split {
-		roles = []string{"api", "consumer", "dispatcher", "retry", "archiver"}
+		return r.serveRoles([]string{"api", "consumer", "dispatcher", "retry", "archiver"}, flags...)
 	}
+	return r.serveRoles([]string{"all"}, flags...)
+}
+
+// serveRoles starts a process for each of some roles. The first is the one whose API is used, if it has one.
+func (r *run) serveRoles(roles []string, flags ...string) (*system, error) {
+	s := &system{r: r, key: r.keys[0], http: newHTTP(), env: []string{"POSTRIDER_ADMIN_KEY=" + r.keys[0], "POSTRIDER_SECRET_KEY=" + r.secretKey()}}
 	for _, role := range roles {
 		if _, err := s.add(role, flags...); err != nil {
 			return nil, err
@@ -41,9 +45,17 @@ func (r *run) serve(flags ...string) (*system, error) {
 	}
 	s.api = s.procs[0]
 	var err error
-	s.c, err = client.New(client.Options{URL: s.api.url, Key: s.key, HTTP: newHTTP()})
+	s.c, err = s.clientOf("")
 	return s, err
 }
+
+// clientOf makes a client that acts for a tenant.
+func (s *system) clientOf(tenant string) (*client.Client, error) {
+	return client.New(client.Options{URL: s.api.url, Key: s.key, Tenant: tenant, HTTP: s.http})
+}
+
+// secretKey is the environment's, since a database that is there already was written with one, or else the run's.
+func (r *run) secretKey() string { return cmp.Or(os.Getenv("POSTRIDER_SECRET_KEY"), r.keys[1]) }
 
 // add starts a process of some roles.
 func (s *system) add(roles string, flags ...string) (*process, error) {
@@ -67,6 +79,30 @@ func (s *system) stop() {
 	for _, p := range s.procs {
 		p.stop()
 	}
+}
+
+// end stops the processes of some roles.
+func (s *system) end(ended ...string) {
+	var procs []*process
+	var roles []string
+	for i, p := range s.procs {
+		if slices.Contains(ended, s.roles[i]) {
+			p.stop()
+			continue
+		}
+		procs, roles = append(procs, p), append(roles, s.roles[i])
+	}
+	s.procs, s.roles = procs, roles
+}
+
+// of is the first process of a role.
+func (s *system) of(role string) *process {
+	for i, p := range s.procs {
+		if s.roles[i] == role {
+			return p
+		}
+	}
+	return s.api
 }
 
 // usage sums what the processes have used.

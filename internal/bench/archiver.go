@@ -10,7 +10,7 @@ import (
 
 const (
 	archiverToReach = 0.5
-	archiveEvents   = 20_000 // of one measurement, each with one attempt
+	archiveEvents   = 50_000 // of one measurement, each with one attempt
 	archiveTenants  = 50
 	archiveTypes    = 20
 	archiveTargets  = 200

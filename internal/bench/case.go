@@ -32,6 +32,8 @@ func Cases() []*Case {
 		{Name: "dispatcher", About: "CPU of a dispatcher per delivery, against the embedded one", Split: true, run: dispatcher},
 		{Name: "consumer", About: "a consumer against a bare loop of poll and SendMessageBatch", Split: true, run: consumer},
 		{Name: "archiver", About: "an archiver against a bare COPY of the same rows", Split: true, run: archiver},
+		{Name: "requests", About: "requests to SQS per delivery: of one tenant, of 1,000, of one event to 100 targets", Split: true, run: requests},
+		{Name: "pending", About: "very many retries that wait in SQS, and what they cost the retry manager", Split: true, run: pending},
 	}
 }
 

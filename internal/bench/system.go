@@ -126,7 +126,15 @@ func (s *system) resetPeak() {
 
 // subscribe registers n targets of the sink, from number first on, for a type.
 func (s *system) subscribe(sink *remoteSink, eventType string, first, n int, change func(*client.Target)) error {
-	filter, err := s.c.CreateFilter(s.r.ctx, client.Filter{Events: []string{eventType}})
+	if err := s.subscribeAs(s.c, sink, eventType, first, n, change); err != nil {
+		return err
+	}
+	return s.settle()
+}
+
+// subscribeAs does so for the tenant of a client, and does not wait until it holds.
+func (s *system) subscribeAs(c *client.Client, sink *remoteSink, eventType string, first, n int, change func(*client.Target)) error {
+	filter, err := c.CreateFilter(s.r.ctx, client.Filter{Events: []string{eventType}})
 	if err != nil {
 		return fmt.Errorf("making the filter: %w", err)
 	}
@@ -135,15 +143,15 @@ func (s *system) subscribe(sink *remoteSink, eventType string, first, n int, cha
 		if change != nil {
 			change(&t)
 		}
-		target, err := s.c.CreateTarget(s.r.ctx, t)
+		target, err := c.CreateTarget(s.r.ctx, t)
 		if err != nil {
 			return fmt.Errorf("registering a target: %w", err)
 		}
-		if _, err := s.c.CreateSubscription(s.r.ctx, client.Subscription{TargetID: target.ID, FilterID: filter.ID}); err != nil {
+		if _, err := c.CreateSubscription(s.r.ctx, client.Subscription{TargetID: target.ID, FilterID: filter.ID}); err != nil {
 			return fmt.Errorf("subscribing: %w", err)
 		}
 	}
-	return s.settle()
+	return nil
 }
 
 // settle waits until processes other than the API's have the changes too, which is 1 s at most.

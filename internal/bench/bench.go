@@ -27,7 +27,7 @@ type Options struct {
 	Duration time.Duration // of one measurement; 0: DefaultDuration
 	Cases    []string      // names; none: all that fit the engines
 	Profile  string        // folder for CPU profiles of the server, one every 10 s; "": none
-	Pending  int           // deliveries that the cases with very many hold; 0: DefaultPending
+	Pending  int           // deliveries that the cases with very many hold, pending a tenth of them; 0: DefaultPending
 	Progress io.Writer     // told what is being done; nil: nobody
 
 	keys []string // admin key and secret key of the servers

@@ -22,17 +22,21 @@ import (
 )
 
 // apart is topics, queues and a schema that one case has for itself: nothing of other cases is in them, and what a case leaves,
-// such as retries that wait for an hour, meets nobody. The bare loops use the same servers. They speak to Kafka without TLS and
-// passwords only, so a case that is apart needs kafka://.
+// such as retries that wait for an hour, meets nobody. The bare loops use the same servers.
 type apart struct {
 	name     string // what tells them from all others
-	brokers  []string
-	events   string // topic
-	outcomes string // topic
+	events   topic
+	outcomes topic
 	queue    string // name
 	schema   string
 	database string // URL without a schema
 	sqs      *awssqs.Client
+}
+
+// topic is one of Kafka's.
+type topic struct {
+	name    string
+	brokers []string // none: the bench can't speak to them, which knows neither TLS nor passwords
 }
 
 const removing = time.Minute // how long the removal may take
@@ -51,13 +55,7 @@ func (r *run) apart() (*apart, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.brokers, a.events, err = plainKafka(c.Events.Raw); err != nil {
-		return nil, err
-	}
-	if _, a.outcomes, err = plainKafka(c.Outcomes.Raw); err != nil {
-		return nil, err
-	}
-	a.queue = c.Queue.URL.Host
+	a.events, a.outcomes, a.queue = topicOf(c.Events.Raw), topicOf(c.Outcomes.Raw), c.Queue.URL.Host
 	q := c.Queue.URL.Query()
 	if a.sqs, err = newSQS(r.ctx, q.Get("region"), q.Get("endpoint")); err != nil {
 		return nil, err
@@ -96,14 +94,15 @@ func withSchema(raw, schema string) (string, error) {
 	return base + "?" + q.Encode(), nil
 }
 
-// plainKafka reads a URL of Kafka without TLS and passwords.
-func plainKafka(raw string) (brokers []string, topic string, err error) {
-	rest, plain := strings.CutPrefix(raw, "kafka://")
+// topicOf reads a URL of Kafka.
+func topicOf(raw string) topic {
+	scheme, rest, _ := strings.Cut(raw, "://")
 	hosts, path, _ := strings.Cut(rest, "/")
-	if topic, _, _ = strings.Cut(path, "?"); !plain || strings.Contains(hosts, "@") {
-		return nil, "", errors.New("this case needs Kafka by kafka://, without TLS and passwords")
+	name, _, _ := strings.Cut(path, "?")
+	if scheme != "kafka" || strings.Contains(hosts, "@") {
+		return topic{name: name}
 	}
-	return strings.Split(hosts, ","), topic, nil
+	return topic{name: name, brokers: strings.Split(hosts, ",")}
 }
 
 func newSQS(ctx context.Context, region, endpoint string) (*awssqs.Client, error) {
@@ -123,11 +122,15 @@ func (a *apart) pool(ctx context.Context) (*pgxpool.Pool, error) { return pgxpoo
 
 // remove removes topics, queues and schemas.
 func (a *apart) remove(ctx context.Context) error {
-	return errors.Join(a.removeTopics(ctx), a.removeQueues(ctx), a.removeSchemas(ctx))
+	return errors.Join(a.events.remove(ctx), a.outcomes.remove(ctx), a.removeQueues(ctx), a.removeSchemas(ctx))
 }
 
-func (a *apart) removeTopics(ctx context.Context) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(a.brokers...))
+// remove removes a topic, and what is named after it.
+func (t topic) remove(ctx context.Context) error {
+	if len(t.brokers) == 0 {
+		return fmt.Errorf("the topic %s is left, since its brokers want TLS or a password", t.name)
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(t.brokers...))
 	if err != nil {
 		return err
 	}
@@ -137,7 +140,7 @@ func (a *apart) removeTopics(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	mine := slices.DeleteFunc(topics.Names(), func(name string) bool { return !strings.Contains(name, a.name) })
+	mine := slices.DeleteFunc(topics.Names(), func(name string) bool { return !strings.HasPrefix(name, t.name) })
 	_, err = admin.DeleteTopics(ctx, mine...)
 	return err
 }

@@ -43,7 +43,7 @@ func TestApartIsReadByServers(t *testing.T) {
 	if !slices.Equal(shared, given) {
 		t.Error("the engines of other cases have changed")
 	}
-	if !slices.Equal(a.brokers, []string{"127.0.0.1:1", "127.0.0.1:2"}) || a.events != "e-"+a.name || a.outcomes != "o-"+a.name || a.queue != "q-"+a.name || a.sqs == nil {
+	if !slices.Equal(a.events.brokers, []string{"127.0.0.1:1", "127.0.0.1:2"}) || a.events.name != "e-"+a.name || a.outcomes.name != "o-"+a.name || a.queue != "q-"+a.name || a.sqs == nil {
 		t.Errorf("apart is %+v", a)
 	}
 	if len(r.after) != 1 {
@@ -51,11 +51,16 @@ func TestApartIsReadByServers(t *testing.T) {
 	}
 }
 
-func TestPlainKafka(t *testing.T) {
+// TestNoPlainKafka: what the bare loop cannot speak to is not measured, and what cannot be removed is told.
+func TestNoPlainKafka(t *testing.T) {
 	t.Parallel()
-	for _, raw := range []string{"kafka+tls://h:1/t", "kafka://user@h:1/t?sasl=plain", "sqs://h/t"} {
-		if _, _, err := plainKafka(raw); err == nil {
-			t.Errorf("%s: the bare loop would speak to it", raw)
+	for _, raw := range []string{"kafka+tls://h:1/t?partitions=1", "kafka://user@h:1/t?sasl=plain"} {
+		got := topicOf(raw)
+		if got.name != "t" || len(got.brokers) > 0 {
+			t.Errorf("%s: %+v", raw, got)
+		}
+		if err := got.remove(t.Context()); err == nil {
+			t.Errorf("%s: the topic is said to be removed", raw)
 		}
 	}
 }

@@ -19,19 +19,19 @@ const bareBatch = 10 // messages that SQS takes in a request
 
 // ends tells where the partitions of the events end.
 func (a *apart) ends(ctx context.Context) (map[int32]kgo.Offset, error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(a.brokers...))
+	client, err := kgo.NewClient(kgo.SeedBrokers(a.events.brokers...))
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	list, err := kadm.NewClient(client).ListEndOffsets(ctx, a.events)
+	list, err := kadm.NewClient(client).ListEndOffsets(ctx, a.events.name)
 	if err == nil {
 		err = list.Error()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("asking where the events end: %w", err)
 	}
-	return list.KOffsets()[a.events], nil
+	return list.KOffsets()[a.events.name], nil
 }
 
 // bareLoop polls n events and sends each one's payload as a message, ten a request, into a queue of its own; what was polled is
@@ -43,7 +43,7 @@ func (a *apart) bareLoop(ctx context.Context, from map[int32]kgo.Offset, n, send
 	if err != nil {
 		return 0, fmt.Errorf("making the queue of the bare loop: %w", err)
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(a.brokers...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{a.events: from}))
+	client, err := kgo.NewClient(kgo.SeedBrokers(a.events.brokers...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{a.events.name: from}))
 	if err != nil {
 		return 0, err
 	}

@@ -1,10 +1,7 @@
 package bench
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"time"
 
@@ -45,26 +42,28 @@ func (c *copies) close() { c.pool.Close() }
 // in their delivery's row are none here.
 var copied = [...][2]string{{"events", "id"}, {"deliveries", "event_id"}}
 
+// rows are what a table's COPY is given.
+type rows struct {
+	table   pgx.Identifier
+	columns []string
+	values  [][]any
+}
+
 // measure copies the rows of the events between two ids, in so many transactions, and returns the deliveries a second. The rows are
-// in memory before, as the server wants them: it is only COPY that is measured.
+// in memory before: it is only COPY that is measured, the encoding of the values included.
 func (c *copies) measure(ctx context.Context, from, below string, transactions int) (float64, error) {
-	var parts [len(copied)][][]byte
-	rows := 0
+	var all [len(copied)]*rows
 	for i, table := range copied {
-		all, err := c.read(ctx, table[0], table[1], from, below)
-		if err != nil {
-			return 0, fmt.Errorf("reading the rows of %s: %w", table[0], err)
-		}
-		if parts[i], rows, err = divide(all, transactions); err != nil {
+		var err error
+		if all[i], err = c.read(ctx, table[0], table[1], from, below); err != nil {
 			return 0, fmt.Errorf("reading the rows of %s: %w", table[0], err)
 		}
 	}
 	begun := time.Now()
 	for n := range transactions {
 		err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
-			for i, table := range copied {
-				_, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(parts[i][n]), "COPY "+name(c.to, table[0])+" FROM STDIN (FORMAT binary)")
-				if err != nil {
+			for _, r := range all {
+				if _, err := tx.CopyFrom(ctx, r.table, r.columns, pgx.CopyFromRows(r.part(n, transactions))); err != nil {
 					return err
 				}
 			}
@@ -74,69 +73,29 @@ func (c *copies) measure(ctx context.Context, from, below string, transactions i
 			return 0, fmt.Errorf("a bare COPY: %w", err)
 		}
 	}
-	return float64(rows) / time.Since(begun).Seconds(), nil
+	return float64(len(all[len(all)-1].values)) / time.Since(begun).Seconds(), nil
 }
 
-func name(schema, table string) string { return pgx.Identifier{schema, table}.Sanitize() }
+// part is the nth of some parts of about the same size.
+func (r *rows) part(n, of int) [][]any { return r.values[len(r.values)*n/of : len(r.values)*(n+1)/of] }
 
-// read reads rows as COPY writes them.
-func (c *copies) read(ctx context.Context, table, id, from, below string) ([]byte, error) {
-	var out bytes.Buffer
-	err := c.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
-		_, err := conn.Conn().PgConn().CopyTo(ctx, &out, fmt.Sprintf("COPY (SELECT * FROM %s WHERE %s >= '%s' AND %s < '%s') TO STDOUT (FORMAT binary)",
-			name(c.from, table), id, from, id, below))
-		return err
-	})
-	return out.Bytes(), err
+// read reads rows in the order in which they were written.
+func (c *copies) read(ctx context.Context, table, id, from, below string) (*rows, error) {
+	list, err := c.pool.Query(ctx, fmt.Sprintf("SELECT * FROM %s WHERE %s >= $1 AND %s < $2", pgx.Identifier{c.from, table}.Sanitize(), id, id), from, below)
+	if err != nil {
+		return nil, err
+	}
+	r := &rows{table: pgx.Identifier{c.to, table}}
+	for _, column := range list.FieldDescriptions() {
+		r.columns = append(r.columns, column.Name)
+	}
+	r.values, err = pgx.CollectRows(list, func(row pgx.CollectableRow) ([]any, error) { return row.Values() })
+	return r, err
 }
 
 // size is what a table of the archiver takes, with its indexes, in bytes.
 func (c *copies) size(ctx context.Context, table string) (float64, error) {
 	var n int64
-	err := c.pool.QueryRow(ctx, "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree($1::text::regclass)", name(c.from, table)).Scan(&n)
+	err := c.pool.QueryRow(ctx, "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree($1::text::regclass)", pgx.Identifier{c.from, table}.Sanitize()).Scan(&n)
 	return float64(n), err
-}
-
-// COPY's binary format: a head of 19 bytes with the length of an extension at its end, then for each row the number of its fields and
-// each field behind its length (-1: null), then -1.
-const copyHead = 19
-
-var errCopy = errors.New("it is not COPY's binary format")
-
-// divide cuts what COPY wrote into parts of as many rows, each as COPY reads it, and counts the rows.
-func divide(all []byte, parts int) (list [][]byte, rows int, err error) {
-	starts, err := rowStarts(all)
-	if err != nil {
-		return nil, 0, err
-	}
-	rows = len(starts) - 1
-	for i := range parts {
-		from, to := starts[rows*i/parts], starts[rows*(i+1)/parts]
-		part := append([]byte(nil), all[:starts[0]]...)
-		part = append(part, all[from:to]...)
-		list = append(list, append(part, 0xff, 0xff))
-	}
-	return list, rows, nil
-}
-
-// rowStarts lists where the rows begin, and at last where they end.
-func rowStarts(all []byte) (starts []int, err error) {
-	if len(all) < copyHead {
-		return nil, errCopy
-	}
-	at := copyHead + int(binary.BigEndian.Uint32(all[copyHead-4:]))
-	for at+2 <= len(all) {
-		starts = append(starts, at)
-		fields := int16(binary.BigEndian.Uint16(all[at:]))
-		if at += 2; fields < 0 {
-			return starts, nil
-		}
-		for range fields {
-			if at+4 > len(all) {
-				return nil, errCopy
-			}
-			at += 4 + max(0, int(int32(binary.BigEndian.Uint32(all[at:]))))
-		}
-	}
-	return nil, errCopy
 }

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/postrider/postrider"
@@ -41,8 +42,8 @@ func dispatcher(r *run) error {
 	return nil
 }
 
-// embedded measures the embedded dispatcher in a process of its own, on a file whose queue was filled before: no other role
-// runs in it. Its start is left out.
+// embedded measures the embedded dispatcher in a process of its own, on a file whose queue was filled before. Beside it there is
+// only a retry manager, which hands back what the dispatcher defers. Its start is left out.
 func (r *run) embedded(sink *remoteSink) (cpu time.Duration, err error) {
 	inner := &run{Options: r.Options, ctx: r.ctx, kind: r.kind, record: &CaseRecord{Name: r.record.Name}}
 	inner.Serve, inner.Remote, inner.Split = nil, false, false
@@ -58,7 +59,7 @@ func (r *run) embedded(sink *remoteSink) (cpu time.Duration, err error) {
 		if err := e.seed(seeding{run: run, events: cpuDeliveries, targets: targets, size: benchSize, lane: postrider.LaneFirst, packed: true}); err != nil {
 			return err
 		}
-		s, err := e.serveRoles([]string{"dispatcher"})
+		s, err := e.serveRoles([]string{"dispatcher,retry"})
 		if err != nil {
 			return err
 		}
@@ -79,6 +80,9 @@ func (s *system) cpuOfDeliveries(sink *remoteSink, n int64) (time.Duration, erro
 	last, err := sink.await(n)
 	if err != nil {
 		return 0, err
+	}
+	if last.Distinct < n {
+		return 0, fmt.Errorf("the embedded dispatcher has delivered %d of %d", last.Distinct, n)
 	}
 	after, known := s.usage()
 	if !known || last.Distinct == first.Distinct {

@@ -16,7 +16,7 @@ type benchCommand struct {
 	Case     []string      `help:"Cases to run, comma-separated; if none is given, all that fit the engines." placeholder:"NAME,..." group:"Bench"`
 	List     bool          `help:"List the cases and end." group:"Bench"`
 	Duration time.Duration `help:"How long one measurement takes; a case makes several." default:"3s" group:"Bench"`
-	Pending  int           `help:"How many deliveries wait in the cases backlog and retries." default:"1000000" group:"Bench"`
+	Pending  int           `help:"How many deliveries wait in the cases backlog and retries; a tenth of them in the case pending." default:"1000000" group:"Bench"`
 	Profile  string        `help:"Folder for CPU profiles of the server, one every 10 s. They cost a little." placeholder:"FOLDER" group:"Bench"`
 	JSON     bool          `name:"json" help:"Print the record as JSON instead of a table." group:"Bench"`
 	Dir      string        `help:"Folder in which the temporary folders are made: the disk that is measured. If not given, the system's." placeholder:"FOLDER" group:"Bench"`

@@ -27,7 +27,7 @@ type Options struct {
 	Duration time.Duration // of one measurement; 0: DefaultDuration
 	Cases    []string      // names; none: all that fit the engines
 	Profile  string        // folder for CPU profiles of the server, one every 10 s; "": none
-	Pending  int           // deliveries that the cases with very many hold; 0: DefaultPending
+	Pending  int           // deliveries that the cases with very many hold, pending a tenth of them; 0: DefaultPending
 	Progress io.Writer     // told what is being done; nil: nobody
 
 	keys []string // admin key and secret key of the servers
@@ -119,7 +119,8 @@ type run struct {
 	dir    string
 	record *CaseRecord
 	procs  []*process
-	kind   string // type of the events: a database that outlives the case has targets of cases before
+	after  []func() // called once the children have ended
+	kind   string   // type of the events: a database that outlives the case has targets of cases before
 }
 
 // inFolder makes a temporary folder, measures, ends the children that are left, and removes the folder.
@@ -133,6 +134,9 @@ func (r *run) inFolder(measure func(*run) error) error {
 	defer func() {
 		for _, p := range r.procs {
 			p.kill()
+		}
+		for _, f := range r.after {
+			f()
 		}
 	}()
 	return measure(r)

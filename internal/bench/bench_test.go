@@ -5,7 +5,9 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -110,8 +112,49 @@ func TestLedger(t *testing.T) {
 	}
 }
 
+// TestTenantsTakeTurns publishes as several tenants.
+func TestTenantsTakeTurns(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	got := map[string]int{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		got[r.Header.Get(headerTenant)]++
+		mu.Unlock()
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	t.Cleanup(server.Close)
+	publish(t.Context(), load{to: endpoint{url: server.URL}, run: "a", publishers: 2, payload: newPayload(100), most: 10, tenants: 5})
+	if len(got) != 5 || got[tenantName(0)] != 2 || got[tenantName(4)] != 2 {
+		t.Errorf("tenants: %v", got)
+	}
+}
+
+// TestAfter: what removes what a case made is called once its children have ended.
+func TestAfter(t *testing.T) {
+	t.Parallel()
+	r := &run{ctx: t.Context(), record: &CaseRecord{}}
+	var order []string
+	err := r.inFolder(func(r *run) error {
+		r.after = append(r.after, func() { order = append(order, "removed") })
+		order = append(order, "measured")
+		return nil
+	})
+	if err != nil || !slices.Equal(order, []string{"measured", "removed"}) {
+		t.Errorf("%v, %v", order, err)
+	}
+}
+
 func TestSelected(t *testing.T) {
 	t.Parallel()
+	for _, name := range []string{"scale", "dispatcher", "consumer", "archiver", "requests", "pending"} {
+		if _, err := selected(Options{Cases: []string{name}}); err == nil {
+			t.Errorf("%s runs on embedded engines", name)
+		}
+		if _, err := selected(Options{Cases: []string{name}, Remote: true, Split: true}); err != nil {
+			t.Error(err)
+		}
+	}
 	if _, err := selected(Options{Cases: []string{"nonesuch"}}); err == nil || !strings.Contains(err.Error(), "saturated") {
 		t.Errorf("an unknown case: %v", err)
 	}

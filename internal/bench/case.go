@@ -29,7 +29,11 @@ func Cases() []*Case {
 		{Name: "backlog", About: "deliveries beside very many undelivered ones of another target", Local: true, run: backlog},
 		{Name: "retries", About: "very many retries that wait, and many that are due at once", Local: true, run: retries},
 		{Name: "scale", About: "two dispatchers against one, targets that answer after 100 ms; two consumers against one", Split: true, run: scale},
-		{Name: "dispatcher", About: "CPU of a dispatcher per delivery, requests to SQS", Split: true, run: dispatcher},
+		{Name: "dispatcher", About: "CPU of a dispatcher per delivery, against the embedded one", Split: true, run: dispatcher},
+		{Name: "consumer", About: "a consumer against a bare loop of poll and SendMessageBatch", Split: true, run: consumer},
+		{Name: "archiver", About: "an archiver against a bare COPY of the same rows", Split: true, run: archiver},
+		{Name: "requests", About: "requests to SQS per delivery: of one tenant, of 1,000, of one event to 100 targets", Split: true, run: requests},
+		{Name: "pending", About: "very many retries that wait in SQS, and what they cost the retry manager", Split: true, run: pending},
 	}
 }
 

@@ -15,8 +15,9 @@ import (
 
 // Headers of what is published.
 const (
-	headerType = "Postrider-Event-Type"
-	headerID   = "Postrider-Event-Id"
+	headerType   = "Postrider-Event-Type"
+	headerID     = "Postrider-Event-Id"
+	headerTenant = "Postrider-Tenant"
 )
 
 // endpoint is where events are POSTed.
@@ -37,6 +38,7 @@ type load struct {
 	rate       float64       // events/s, evenly; 0: as fast as it goes
 	batch      int           // events in one request; 0: not by batch
 	from       int           // number of the first event
+	tenants    int           // that take turns; 0: there is one only. Not by batch
 }
 
 // sent is what became of a load.
@@ -145,6 +147,9 @@ func (p *publisher) post(ctx context.Context, from, n int, at time.Time) (int, e
 	if p.batch == 0 {
 		r.Header.Set(headerType, p.eventType)
 		r.Header.Set(headerID, p.id(from))
+	}
+	if p.tenants > 0 {
+		r.Header.Set(headerTenant, tenantName(from%p.tenants))
 	}
 	answer, err := p.http.Do(r)
 	if err != nil {

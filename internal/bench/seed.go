@@ -28,21 +28,27 @@ const seedStep = 500 // events that are appended at once
 
 // seed opens the run's data folder and fills it.
 func (r *run) seed(s seeding) error {
-	c, err := config.Parse("--data", filepath.Join(r.dir, "data"))
-	if err != nil {
-		return err
-	}
-	c.AdminKey = config.Secret(r.keys[0])
-	if c.SecretKey, err = config.ParseSecretKey(r.keys[1]); err != nil {
-		return err
-	}
 	begun := time.Now()
-	o := app.Options{Config: c, Version: r.Version, Logger: slog.New(slog.DiscardHandler)}
-	if err := app.WithEngines(r.ctx, o, func(e *app.Engines) error { return r.fill(e, s) }); err != nil {
+	if err := r.withEngines(func(e *app.Engines) error { return r.fill(e, s) }); err != nil {
 		return fmt.Errorf("filling the data folder: %w", err)
 	}
 	r.tell("%d deliveries were put into the folder in %.0f s", s.events*len(s.targets), time.Since(begun).Seconds())
 	return nil
+}
+
+// withEngines opens the engines of the run's servers. Embedded ones are free only while no server runs.
+func (r *run) withEngines(use func(*app.Engines) error) error {
+	c, err := r.config()
+	if err != nil {
+		return err
+	}
+	return app.WithEngines(r.ctx, app.Options{Config: c, Version: r.Version, Logger: slog.New(slog.DiscardHandler)}, use)
+}
+
+// config is what the run's servers are started with.
+func (r *run) config() (*config.Config, error) {
+	args := []string{"--data", filepath.Join(r.dir, "data"), "--admin-key=" + r.keys[0], "--secret-key=" + r.secretKey()}
+	return config.Parse(append(args, r.Serve...)...)
 }
 
 func (r *run) fill(e *app.Engines, s seeding) error {

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/postrider/postrider/client"
@@ -21,19 +23,21 @@ type system struct {
 	roles []string   // of procs
 	key   string
 	env   []string
+	http  *http.Client // for metrics
 	c     *client.Client
 }
 
 // serve starts the system on a folder of the run, with further flags.
 func (r *run) serve(flags ...string) (*system, error) {
-	s := &system{r: r, key: r.keys[0], env: []string{"POSTRIDER_ADMIN_KEY=" + r.keys[0]}}
-	if os.Getenv("POSTRIDER_SECRET_KEY") == "" {
-		s.env = append(s.env, "POSTRIDER_SECRET_KEY="+r.keys[1])
-	}
-	roles := []string{"all"}
 	if r.Split {
-		roles = []string{"api", "consumer", "dispatcher", "retry", "archiver"}
+		return r.serveRoles([]string{"api", "consumer", "dispatcher", "retry", "archiver"}, flags...)
 	}
+	return r.serveRoles([]string{"all"}, flags...)
+}
+
+// serveRoles starts a process for each of some roles. The first is the one whose API is used, if it has one.
+func (r *run) serveRoles(roles []string, flags ...string) (*system, error) {
+	s := &system{r: r, key: r.keys[0], http: newHTTP(), env: []string{"POSTRIDER_ADMIN_KEY=" + r.keys[0], "POSTRIDER_SECRET_KEY=" + r.secretKey()}}
 	for _, role := range roles {
 		if _, err := s.add(role, flags...); err != nil {
 			return nil, err
@@ -41,9 +45,17 @@ func (r *run) serve(flags ...string) (*system, error) {
 	}
 	s.api = s.procs[0]
 	var err error
-	s.c, err = client.New(client.Options{URL: s.api.url, Key: s.key, HTTP: newHTTP()})
+	s.c, err = s.clientOf("")
 	return s, err
 }
+
+// clientOf makes a client that acts for a tenant.
+func (s *system) clientOf(tenant string) (*client.Client, error) {
+	return client.New(client.Options{URL: s.api.url, Key: s.key, Tenant: tenant, HTTP: s.http})
+}
+
+// secretKey is the environment's, since a database that is there already was written with one, or else the run's.
+func (r *run) secretKey() string { return cmp.Or(os.Getenv("POSTRIDER_SECRET_KEY"), r.keys[1]) }
 
 // add starts a process of some roles.
 func (s *system) add(roles string, flags ...string) (*process, error) {
@@ -69,6 +81,30 @@ func (s *system) stop() {
 	}
 }
 
+// end stops the processes of some roles.
+func (s *system) end(ended ...string) {
+	var procs []*process
+	var roles []string
+	for i, p := range s.procs {
+		if slices.Contains(ended, s.roles[i]) {
+			p.stop()
+			continue
+		}
+		procs, roles = append(procs, p), append(roles, s.roles[i])
+	}
+	s.procs, s.roles = procs, roles
+}
+
+// of is the first process of a role.
+func (s *system) of(role string) *process {
+	for i, p := range s.procs {
+		if s.roles[i] == role {
+			return p
+		}
+	}
+	return s.api
+}
+
 // usage sums what the processes have used.
 func (s *system) usage() (sum usage, ok bool) {
 	for _, p := range s.procs {
@@ -90,7 +126,15 @@ func (s *system) resetPeak() {
 
 // subscribe registers n targets of the sink, from number first on, for a type.
 func (s *system) subscribe(sink *remoteSink, eventType string, first, n int, change func(*client.Target)) error {
-	filter, err := s.c.CreateFilter(s.r.ctx, client.Filter{Events: []string{eventType}})
+	if err := s.subscribeAs(s.c, sink, eventType, first, n, change); err != nil {
+		return err
+	}
+	return s.settle()
+}
+
+// subscribeAs does so for the tenant of a client, and does not wait until it holds.
+func (s *system) subscribeAs(c *client.Client, sink *remoteSink, eventType string, first, n int, change func(*client.Target)) error {
+	filter, err := c.CreateFilter(s.r.ctx, client.Filter{Events: []string{eventType}})
 	if err != nil {
 		return fmt.Errorf("making the filter: %w", err)
 	}
@@ -99,15 +143,15 @@ func (s *system) subscribe(sink *remoteSink, eventType string, first, n int, cha
 		if change != nil {
 			change(&t)
 		}
-		target, err := s.c.CreateTarget(s.r.ctx, t)
+		target, err := c.CreateTarget(s.r.ctx, t)
 		if err != nil {
 			return fmt.Errorf("registering a target: %w", err)
 		}
-		if _, err := s.c.CreateSubscription(s.r.ctx, client.Subscription{TargetID: target.ID, FilterID: filter.ID}); err != nil {
+		if _, err := c.CreateSubscription(s.r.ctx, client.Subscription{TargetID: target.ID, FilterID: filter.ID}); err != nil {
 			return fmt.Errorf("subscribing: %w", err)
 		}
 	}
-	return s.settle()
+	return nil
 }
 
 // settle waits until processes other than the API's have the changes too, which is 1 s at most.

@@ -131,26 +131,12 @@ func (c *child) kill() {
 // pendingLease is short, since the test waits for those of a manager that was killed.
 const pendingLease = 15 * time.Second
 
-// number is how many deliveries are to be pending: few, or as many as the environment says.
-func number(t *testing.T, few int) int {
-	t.Helper()
-	if s := os.Getenv("POSTRIDER_PENDING"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	return few
-}
-
 // TestStackPendingRetries puts many retries away, lets a retry manager of its own process hand them on, and tells what that
-// costs. Half of it a first manager does, which is killed. POSTRIDER_PENDING=100000 is the size that the figures in
-// docs/benchmarks.md are of.
+// costs. Half of it a first manager does, which is killed. The bench's case pending measures the same with 100,000.
 func TestStackPendingRetries(t *testing.T) {
 	t.Parallel()
 	endpoint(t)
-	n := number(t, 2000)
+	const n = 2000
 	for name, c := range map[string]struct {
 		targets, pack int
 		over          time.Duration
@@ -164,7 +150,7 @@ func TestStackPendingRetries(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			queue := fmt.Sprintf("pr-%d", time.Now().UnixNano())
 			q := open(t, queue, pendingLease)
-			begin := time.Now().Add(time.Duration(n/1000)*300*time.Millisecond + 2*time.Second).Truncate(time.Second)
+			begin := time.Now().Add(2600 * time.Millisecond).Truncate(time.Second)
 			putting := time.Now()
 			messages := putAway(t, q, n, c.targets, c.pack, c.over, c.inline, begin)
 			put := time.Since(putting)
@@ -199,7 +185,7 @@ func TestStackPendingRetries(t *testing.T) {
 					}
 				}
 				last = time.Now()
-				if manager == first && c.watch == 0 && len(seen) > n/2 && n <= 10_000 {
+				if manager == first && c.watch == 0 && len(seen) > n/2 {
 					first.kill() // what it held comes again when its leases end
 					manager = startChild(t, queue)
 				}

@@ -48,7 +48,12 @@ func TestHangingDisk(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
+	behind, err := db.writer.add(t.Context(), 0, func(*tx) error { return nil }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	release()
+	<-behind.Done()
 	if err := db.writer.do(t.Context(), func(*tx) error { return nil }); err != nil {
 		t.Fatal(err)
 	}

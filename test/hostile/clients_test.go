@@ -213,14 +213,18 @@ func processorSeconds(t *testing.T, s *harness.Server) (seconds float64) {
 	return 0
 }
 
-// TestBadClientsAndDispatch has good clients beside bad ones: whatever is published arrives. How much longer it takes is printed; a
-// part of it is what the bad clients themselves, on the same machine, take of the processors.
+// TestBadClientsAndDispatch has good clients beside bad ones: whatever is published arrives. How much longer it takes is held where it is
+// measured, although a part of it is what the bad clients themselves, on the same machine, take of the processors.
 func TestBadClientsAndDispatch(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, t.TempDir(), "--log-level", "warn")
 	r := harness.NewReceiver(t, nil)
 	s.Subscribe(t, s.Target(t, r.URL).ID, []string{"*"})
-	const pairs, publishers, each = 3, 8, 40
+	const publishers, each = 8, 40
+	pairs := 3
+	if harness.Measures() {
+		pairs = 7
+	}
 	arrived := 0
 	round := func() time.Duration {
 		start := time.Now()
@@ -257,8 +261,7 @@ func TestBadClientsAndDispatch(t *testing.T) {
 		wg.Wait()
 		ratios = append(ratios, float64(with)/float64(without))
 	}
-	slices.Sort(ratios)
 	slices.Sort(costs)
-	t.Logf("with bad clients ÷ without, medians of %d pairs: time %.2f (%.2f), the server's processor time %.2f (%.2f)",
-		pairs, ratios[pairs/2], ratios, costs[pairs/2], costs)
+	t.Logf("the server's processor time with bad clients ÷ without: %.2f (%.2f)", costs[pairs/2], costs)
+	harness.Hold(t, "the time for what good clients publish beside bad ones", ratios, 2)
 }

@@ -41,6 +41,7 @@ type Item struct {
 	Delay    time.Duration // 0 to QueueLimits.MaxDelay
 	Pack     *Pack
 	Outcomes []Outcome
+	Durable  bool // it is not taken before its Commit: for who does not put it again if that fails
 }
 
 // Queue is the seam of work to be done: put, take a lease, settle. Items come at least once, in no order. Engines: sqlite,
@@ -49,9 +50,9 @@ type Item struct {
 // All methods are safe for concurrent use.
 type Queue interface {
 	// Put adds items. They may be taken before the Commit is durable, where a crash loses them only together with the
-	// knowledge that their event was dealt with: whoever puts must not commit a position, or settle, before the Commit.
-	// If it fails, some may have been put. An item that does not fit (Fits) is refused with CodeTooLarge, and then none
-	// is put. Put may block for lack of room; an engine that is away answers CodeUnavailable within a bounded time.
+	// knowledge that their event was dealt with: whoever puts must not commit a position, or settle, before the Commit, and
+	// puts again what fails, or else has it Durable. If the Commit fails, some may have been put, or taken although they are gone: then
+	// what follows them is dropped. An item that does not fit (Fits) is refused with CodeTooLarge, and then none is put. Put may block for lack of room; an engine that is away answers CodeUnavailable within a bounded time.
 	// Items belong to the queue from then on.
 	Put(ctx context.Context, items ...Item) (*Commit, error)
 
@@ -61,8 +62,8 @@ type Queue interface {
 	Take(ctx context.Context, r TakeRequest) ([]*Lease, error)
 
 	// Settle ends a lease: it makes what follows durable, then removes the item. When the Commit is durable both hold;
-	// before, or if it fails, the item may come again though what follows was put. A lease that has expired is settled
-	// all the same; the item may then come again.
+	// before, or if it fails, the item may come again though what follows was put; until the lease expires it may be settled
+	// once more. A lease that has expired is settled all the same; the item may then come again.
 	Settle(ctx context.Context, l *Lease, follow ...Item) (*Commit, error)
 
 	// Return gives a lease back undone: the item is due again after a delay of at most QueueLimits.MaxDelay.

@@ -92,6 +92,9 @@ func (c *call) fail(err error) {
 	switch p.Status {
 	case http.StatusUnauthorized:
 		c.w.Header().Set("WWW-Authenticate", `Bearer realm="postrider"`)
+		if c.r.ContentLength != 0 { // a stranger's body is not read, not even to keep the connection
+			c.w.Header().Set("Connection", "close")
+		}
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		wait := time.Second
 		if fault != nil && fault.RetryAfter > 0 {

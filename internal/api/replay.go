@@ -8,7 +8,8 @@ import (
 )
 
 // replayDelivery makes a new generation of a final delivery: the same event, a new window, attempts numbered on. It is put
-// into the queue first and recorded then: a crash between the two sends without a record of the replay, but loses nothing.
+// into the queue first and recorded then: a crash between the two sends without a record of the replay, but loses nothing. Nothing is
+// sent of one that the queue does not keep: its attempts would be recorded, and nobody would go on with it.
 func replayDelivery(c *call) error {
 	r, err := c.delivery()
 	if err != nil {
@@ -69,7 +70,7 @@ func (c *call) replay(ctx context.Context, r *postrider.DeliveryRecord, event *p
 	if limits := c.api.Events.Limits(); limits.CheapRead {
 		event.Payload.Log = true
 	}
-	item := postrider.Item{Lane: postrider.LaneBulk, Pack: &postrider.Pack{Tenant: r.Tenant, Deliveries: []postrider.Delivery{{
+	item := postrider.Item{Lane: postrider.LaneBulk, Durable: true, Pack: &postrider.Pack{Tenant: r.Tenant, Deliveries: []postrider.Delivery{{
 		ID: r.ID, Event: event, TargetID: r.TargetID, Version: version, Attempts: r.Attempts, Generation: r.Generation, Earlier: r.Attempts, Start: now,
 	}}}}
 	if !c.api.Queue.Fits(&item) {

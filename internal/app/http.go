@@ -80,11 +80,13 @@ func serve(listener net.Listener, handler http.Handler, places int, logger *slog
 		crowd:    newCrowd(places),
 		done:     make(chan error, 1),
 		http: &http.Server{
-			Handler:           handler,
+			Handler:           &streams{next: handler, by: map[*bundle]struct{}{}},
+			ConnContext:       withBundle,
 			ReadHeaderTimeout: readHeaderTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
 			Protocols:         &protocols,
+			HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams, WriteByteTimeout: answerTime},
 			ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 		},
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/steady"
 )
 
 // landing is a settle that is not durable yet.
@@ -33,8 +34,38 @@ func (m *Manager) fly(ctx context.Context, moves []move) {
 		}
 	}
 	for _, l := range riders {
-		m.landed(ctx, l, l.lease)
+		m.end(ctx, l)
 	}
+}
+
+// end waits for the settle of a lease whose deliveries go on with another's. If it fails it is tried again until the lease is over: what
+// follows is durable, so that giving it back would make twins.
+func (m *Manager) end(ctx context.Context, l landing) {
+	for {
+		err := l.err
+		if err == nil {
+			err = l.commit.Wait(ctx)
+		}
+		n := m.noted(err)
+		if err == nil || !m.Clock().Before(l.lease.Expires) || !steady.Sleep(ctx, pauseAfter(n)) {
+			return
+		}
+		l = m.settle(ctx, l.lease, l.move)
+	}
+}
+
+// noted counts how often in a row settling has failed.
+func (m *Manager) noted(err error) int64 {
+	if err == nil {
+		m.failed.Store(0)
+		return 0
+	}
+	n := m.failed.Add(1)
+	m.metrics.failures.Inc()
+	if n == 1 {
+		m.Logger.Warn("what waits cannot be moved; trying again until it can", "error", err)
+	}
+	return n
 }
 
 // trace tells of the deliveries that are handed on how long they waited.
@@ -65,14 +96,9 @@ func (m *Manager) landed(ctx context.Context, l landing, hang ...*postrider.Leas
 	if err == nil {
 		err = l.commit.Wait(ctx)
 	}
+	n := m.noted(err)
 	if err == nil {
-		m.failed.Store(0)
 		return true
-	}
-	n := m.failed.Add(1)
-	m.metrics.failures.Inc()
-	if n == 1 {
-		m.Logger.Warn("what waits cannot be moved; trying again until it can", "error", err)
 	}
 	if ctx.Err() != nil {
 		return false // the drain is over: the leases end by themselves

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"container/list"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,6 +50,7 @@ type entry struct {
 	receives int32
 	lane     postrider.Lane
 	state    entryState
+	shown    bool              // it was put into its lane
 	queued   bool              // it is in its lane; one that was demoted stays so, since another entry comes for it
 	lease    *leased           // whose it is; nil: nobody's
 	settler  *leased           // by whom it was settled, once its state says so
@@ -129,6 +131,14 @@ func (q *queue) Settle(ctx context.Context, l *postrider.Lease, follow ...postri
 	return q.change(ctx, l.Engine.(*leased), follow)
 }
 
+// change is a lease that is settled, if there is one, and what is put, in one group.
+type change struct {
+	lease *leased
+	puts  []put
+	late  bool // what is put is not shown before it is durable
+	over  bool // the group has failed
+}
+
 // put is an item on its way into the file. The entry may be taken, and given back with another due time, before it is there.
 type put struct {
 	*entry
@@ -165,43 +175,55 @@ func (q *queue) change(ctx context.Context, l *leased, items []postrider.Item) (
 	if err != nil {
 		return nil, err
 	}
+	c := &change{lease: l, puts: puts}
 	q.mu.Lock()
 	if q.stopped {
 		q.mu.Unlock()
 		return nil, postrider.Errorf(postrider.CodeUnavailable, "the queue is closed")
 	}
-	if l != nil && l.state == stateSettled && l.settler != l { // by another, after this lease was over: what follows is there
-		puts = nil
-	}
+	// While the disk fails, what was shown before its commit would be taken, and sent, as often as its put is tried.
+	c.late = q.db.writer.doubtful() || c.settledByAnother() || slices.ContainsFunc(items, func(i postrider.Item) bool { return i.Durable })
 	for _, p := range puts {
 		p.id = q.next
 		q.next++
 	}
 	q.mu.Unlock()
-	commit, err := q.db.writer.add(ctx, bytes+32, func(t *tx) error { return q.apply(t, l, puts) }, func() { q.undo(l, puts) })
+	commit, err := q.db.writer.add(ctx, bytes+32, func(t *tx) error { return q.apply(t, c) }, func() { q.undo(c) })
 	if err != nil {
 		return nil, err
 	}
-	q.publish(l, puts, commit)
+	q.publish(c, commit)
 	return commit, nil
 }
 
+// settledByAnother reports whether the lease was over, and its item is another's who settled it; so far, if that is not durable.
+func (c *change) settledByAnother() bool {
+	return c.lease != nil && c.lease.state == stateSettled && c.lease.settler != c.lease
+}
+
 // publish makes a change visible in memory.
-func (q *queue) publish(l *leased, puts []put, commit *postrider.Commit) {
+func (q *queue) publish(c *change, commit *postrider.Commit) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if l != nil {
+	if l := c.lease; l != nil && !c.over {
 		q.endLease(l)
 		if l.state == stateWaiting && l.commit == commit {
 			l.state, l.settler = stateSettled, l
 		}
 	}
+	if !c.late {
+		q.show(c.puts, commit)
+	}
+}
+
+// show puts items into their lanes.
+func (q *queue) show(puts []put, commit *postrider.Commit) {
 	now := q.db.clock().UnixMilli()
 	for _, p := range puts {
-		if p.state == stateSettled { // the group failed already
+		if p.state == stateSettled { // it was withdrawn already
 			continue
 		}
-		p.commit = commit
+		p.commit, p.shown = commit, true
 		if size := handBytes(p.item); q.held < heldItems && q.bytes+size <= heldBytes {
 			q.held, q.bytes = q.held+1, q.bytes+size
 		} else {
@@ -211,10 +233,11 @@ func (q *queue) publish(l *leased, puts []put, commit *postrider.Commit) {
 	}
 }
 
-// apply writes a change. It runs on the writer.
-func (q *queue) apply(t *tx, l *leased, puts []put) error {
-	if l != nil && q.mustRemove(l) {
-		if err := t.exec("DELETE FROM queue WHERE id = ?", l.id); err != nil {
+// apply writes a change. It runs on the writer, when all groups before this one are durable or undone.
+func (q *queue) apply(t *tx, c *change) error {
+	remove, puts := q.decide(c)
+	if remove {
+		if err := t.exec("DELETE FROM queue WHERE id = ?", c.lease.id); err != nil {
 			return err
 		}
 	}
@@ -227,17 +250,34 @@ func (q *queue) apply(t *tx, l *leased, puts []put) error {
 			return err
 		}
 	}
+	if c.late && len(puts) > 0 {
+		t.onCommit(func() {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			q.show(puts, postrider.Committed())
+		})
+	}
 	return nil
 }
 
-func (q *queue) mustRemove(l *leased) bool {
+// decide says whether a change has to remove its item, and what it has to put: nothing, where the item was another's who has settled
+// it, since what follows is there then. Only now is that certain: when the change was asked for, the other's group might have failed.
+func (q *queue) decide(c *change) (remove bool, puts []put) {
+	if c.lease == nil {
+		return false, c.puts
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if c.settledByAnother() {
+		q.withdraw(c.puts)
+		return false, nil
+	}
+	l := c.lease
 	if l.state != stateWritten {
-		return false
+		return false, c.puts
 	}
 	l.state, l.settler, l.removed = stateSettled, l, true
-	return true
+	return true, c.puts
 }
 
 func (q *queue) mustWrite(e *entry) bool {
@@ -250,24 +290,56 @@ func (q *queue) mustWrite(e *entry) bool {
 	return true
 }
 
-// undo takes back a change whose group was not committed: what was put is gone, what was settled comes again, unless it is in its
-// lane or another's already, since the lease was over.
-func (q *queue) undo(l *leased, puts []put) {
+// undo takes back a change whose group was not committed: what was put is gone, and a lease holds again, so that whoever has it may
+// settle it once more. In the meantime nobody else takes the item.
+func (q *queue) undo(c *change) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, p := range puts {
-		q.lanes[p.lane].remove(p.entry)
-		q.release(p.entry)
-		p.state = stateSettled
+	c.over = true
+	q.withdraw(c.puts)
+	l := c.lease
+	if l == nil {
+		return
 	}
-	if l != nil && (l.removed || l.state == stateWritten) {
+	if l.removed && l.settler == l {
 		l.state, l.settler, l.removed = stateWritten, nil, false
-		if l.queued || l.lease != nil && l.lease != l {
-			return
-		}
-		q.endLease(l)
-		q.lanes[l.lane].add(l.entry, q.db.clock().UnixMilli())
 	}
+	if l.state == stateWritten {
+		q.restore(l)
+	}
+}
+
+// withdraw takes back what was put. Who has taken it already settles it in vain.
+func (q *queue) withdraw(puts []put) {
+	for _, p := range puts {
+		if p.shown {
+			q.lanes[p.lane].remove(p.entry)
+			q.release(p.entry)
+		}
+		p.state, p.settler, p.item = stateSettled, nil, nil
+	}
+}
+
+// restore makes a lease hold again that was ended for nothing, until its time; its item is due again if that is past.
+func (q *queue) restore(l *leased) {
+	if l.queued || l.lease != nil { // it is in its lane already, or somebody's
+		return
+	}
+	if now := q.db.clock(); !l.expires.After(now) {
+		l.due = now.UnixMilli()
+		q.lanes[l.lane].add(l.entry, l.due)
+		return
+	}
+	before := q.leases.Back()
+	for before != nil && before.Value.(*leased).expires.After(l.expires) {
+		before = before.Prev()
+	}
+	if before == nil {
+		l.element = q.leases.PushFront(l)
+	} else {
+		l.element = q.leases.InsertAfter(l, before)
+	}
+	l.lease = l
 }
 
 // release forgets the copy in memory.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +17,7 @@ const (
 	groupBytes   = 1 << 20 // a group is closed to more once it has this much
 	groupOps     = 4096
 	groupsQueued = 16 // then writers wait
+	doubt        = time.Minute
 )
 
 // writer is the one goroutine that writes. It runs groups of operations, a transaction each.
@@ -23,6 +25,7 @@ type writer struct {
 	conn    *sql.Conn
 	tx      *tx
 	metrics *writerMetrics
+	failed  atomic.Pointer[time.Time] // when a group was not committed the last time; nil: never
 
 	mu      sync.Mutex
 	room    sync.Cond // signalled when a group was taken
@@ -180,6 +183,8 @@ func (w *writer) run(g *group) {
 	w.metrics.seconds.Observe(time.Since(start).Seconds())
 	w.metrics.ops.Observe(float64(len(g.ops)))
 	if err != nil {
+		now := time.Now()
+		w.failed.Store(&now)
 		w.metrics.failures.Inc()
 		if rollback := w.tx.exec("ROLLBACK"); rollback != nil {
 			err = errors.Join(err, rollback) // where COMMIT itself rolled back there is nothing left to undo
@@ -205,6 +210,12 @@ func (w *writer) note(began time.Time, err error) {
 	if w.began = began; began.IsZero() {
 		w.failure = err
 	}
+}
+
+// doubtful reports whether a group may well not be committed: the disk failed not long ago.
+func (w *writer) doubtful() bool {
+	at := w.failed.Load()
+	return at != nil && time.Since(*at) < doubt
 }
 
 func (w *writer) transact(g *group) error {

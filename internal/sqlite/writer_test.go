@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
-	"errors"
 	"path/filepath"
 	"testing"
 	"time"
@@ -14,7 +13,12 @@ import (
 
 func openDB(tb testing.TB, dir string) *DB {
 	tb.Helper()
-	db, err := Open(tb.Context(), Options{Dir: dir})
+	return openWith(tb, Options{Dir: dir})
+}
+
+func openWith(tb testing.TB, o Options) *DB {
+	tb.Helper()
+	db, err := Open(tb.Context(), o)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -119,98 +123,6 @@ func TestPutAndSettleCancelOut(t *testing.T) {
 	}
 	if written != 0 || rowsIn(t, db, "queue") != 0 {
 		t.Errorf("%d rows were written", written)
-	}
-}
-
-// A group that is not committed loses nothing that was committed before, and the writer goes on.
-func TestFailedGroup(t *testing.T) {
-	t.Parallel()
-	db := openDB(t, t.TempDir())
-	put, err := db.Queue().Put(t.Context(), pack(1))
-	if err == nil {
-		err = put.Wait(t.Context())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	leases, err := db.Queue().Take(t.Context(), postrider.TakeRequest{Credit: 10})
-	if err != nil {
-		t.Fatal(err)
-	}
-	begun, release := hold(t, db)
-	<-begun
-	settled, err := db.Queue().Settle(t.Context(), leases[0], pack(2))
-	if err != nil {
-		t.Fatal(err)
-	}
-	full := errors.New("database or disk is full")
-	if _, err := db.writer.add(t.Context(), 0, func(*tx) error { return full }, nil); err != nil {
-		t.Fatal(err)
-	}
-	release()
-	if err := settled.Wait(t.Context()); postrider.CodeOf(err) != postrider.CodeUnavailable || !errors.Is(err, full) {
-		t.Errorf("settled: %v", err)
-	}
-	again, err := db.Queue().Take(t.Context(), postrider.TakeRequest{Credit: 10})
-	if err != nil || len(again) != 1 || again[0].Pack.Deliveries[0].Event.Position != "2" {
-		t.Fatalf("after the failure: %+v, %v", again, err)
-	}
-	settled, err = db.Queue().Settle(t.Context(), again[0])
-	if err == nil {
-		err = settled.Wait(t.Context())
-	}
-	if err != nil || rowsIn(t, db, "queue") != 0 {
-		t.Errorf("settled again: %v", err)
-	}
-}
-
-// An item whose settling fails again and again, by one lease after the other, stays one item, and what follows it comes once.
-func TestFailedSettlesDoNotMultiply(t *testing.T) {
-	t.Parallel()
-	db := openDB(t, t.TempDir())
-	q := db.Queue()
-	put, err := q.Put(t.Context(), pack(1))
-	if err == nil {
-		err = put.Wait(t.Context())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	settle := func(l *postrider.Lease, fails bool) {
-		begun, release := hold(t, db)
-		<-begun
-		commit, err := q.Settle(t.Context(), l, pack(2))
-		if err == nil && fails {
-			_, err = db.writer.add(t.Context(), 0, func(*tx) error { return errors.New("the disk is full") }, nil)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		release()
-		if err := commit.Wait(t.Context()); (err != nil) != fails {
-			t.Fatal(err)
-		}
-	}
-	var leases []*postrider.Lease
-	for range 3 {
-		taken, err := q.Take(t.Context(), postrider.TakeRequest{Credit: 10})
-		if err != nil || len(taken) != 1 {
-			t.Fatalf("%d items, %v; want the one", len(taken), err)
-		}
-		leases = append(leases, taken[0])
-		for _, l := range leases {
-			settle(l, true)
-		}
-	}
-	for _, l := range leases {
-		settle(l, false)
-	}
-	if n := rowsIn(t, db, "queue"); n != 1 {
-		t.Errorf("%d rows are left, want the one that follows", n)
-	}
-	left, err := q.Take(t.Context(), postrider.TakeRequest{Credit: 10})
-	if err != nil || len(left) != 1 || left[0].Pack.Deliveries[0].Event.Position != position(3) {
-		t.Errorf("%d items are left, %v", len(left), err)
 	}
 }
 

@@ -163,6 +163,11 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+const (
+	guessers = 4
+	pourers  = 20
+)
+
 // badClients are clients that hold connections, trickle, and ask with keys that are none, until ctx ends.
 func badClients(ctx context.Context, s *harness.Server, wg *sync.WaitGroup) {
 	for range 300 { // hold a connection, trickling a head or nothing
@@ -177,7 +182,7 @@ func badClients(ctx context.Context, s *harness.Server, wg *sync.WaitGroup) {
 			}
 		})
 	}
-	for range 4 { // as fast as they can, ask with a key that is none, each time another one
+	for range guessers { // as fast as they can, ask with a key that is none, each time another one
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				key := make([]byte, 24)
@@ -188,7 +193,7 @@ func badClients(ctx context.Context, s *harness.Server, wg *sync.WaitGroup) {
 			}
 		})
 	}
-	for range 20 { // send bodies without end; not faster than this, since they share the test's processors with what is measured
+	for range pourers { // send bodies without end; not faster than this, since they share the test's processors with what is measured
 		wg.Go(func() {
 			for tick := time.Tick(100 * time.Millisecond); ctx.Err() == nil; <-tick {
 				if c, err := connect(s); err == nil {
@@ -213,14 +218,18 @@ func processorSeconds(t *testing.T, s *harness.Server) (seconds float64) {
 	return 0
 }
 
-// TestBadClientsAndDispatch has good clients beside bad ones: whatever is published arrives. How much longer it takes is printed; a
-// part of it is what the bad clients themselves, on the same machine, take of the processors.
+// TestBadClientsAndDispatch has good clients beside bad ones: whatever is published arrives. How much longer it takes is held where it is
+// measured, although a part of it is what the bad clients themselves, on the same machine, take of the processors.
 func TestBadClientsAndDispatch(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, t.TempDir(), "--log-level", "warn")
 	r := harness.NewReceiver(t, nil)
 	s.Subscribe(t, s.Target(t, r.URL).ID, []string{"*"})
-	const pairs, publishers, each = 3, 8, 40
+	const publishers, each = 8, 40
+	pairs := 3
+	if harness.Measures() {
+		pairs = 7
+	}
 	arrived := 0
 	round := func() time.Duration {
 		start := time.Now()
@@ -257,8 +266,7 @@ func TestBadClientsAndDispatch(t *testing.T) {
 		wg.Wait()
 		ratios = append(ratios, float64(with)/float64(without))
 	}
-	slices.Sort(ratios)
 	slices.Sort(costs)
-	t.Logf("with bad clients ÷ without, medians of %d pairs: time %.2f (%.2f), the server's processor time %.2f (%.2f)",
-		pairs, ratios[pairs/2], ratios, costs[pairs/2], costs)
+	t.Logf("the server's processor time with bad clients ÷ without: %.2f (%.2f)", costs[pairs/2], costs)
+	harness.Hold(t, "the time for what good clients publish beside bad ones", ratios, float64(publishers+guessers+pourers)/publishers) // their share, by number
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/postrider/postrider/internal/app"
 	"github.com/postrider/postrider/internal/config"
@@ -147,6 +148,9 @@ func TestDNS(t *testing.T) {
 			t.Logf("%s after %d ms: %s", a.Class, a.DurationMs, a.Error)
 			if !slices.Contains(c.classes, a.Class) || c.text != "" && a.Error != c.text || strings.Contains(a.Error, "10.0.0.53") {
 				t.Errorf("class %s (%s), want %v (%s)", a.Class, a.Error, c.classes, c.text)
+			}
+			if took := time.Duration(a.DurationMs) * time.Millisecond; took > timeout+margin {
+				t.Errorf("it took %v of a timeout of %v", took, timeout)
 			}
 		})
 	}

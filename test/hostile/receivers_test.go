@@ -15,11 +15,11 @@ import (
 	"github.com/postrider/postrider/test/harness"
 )
 
-// timeout of an attempt, and what an attempt may take beyond it on a machine that is busy: enough that only one that does
-// not end by its timeout goes over it.
+// timeout of an attempt, and what it may have taken beyond it by its own clock, which runs from before the request is made until what was
+// waited for has given up: a busy machine adds the time until a goroutine that is to run does.
 const (
 	timeout = time.Second
-	slack   = 20 * time.Second
+	margin  = time.Second
 )
 
 // hostileSettings let nothing be tried a second time while the test runs.
@@ -199,7 +199,7 @@ func TestReceivers(t *testing.T) {
 			case a.Status != 0 && !strings.HasPrefix(a.Response, r.begins):
 				t.Errorf("the head of the body is %.40q, want %q", a.Response, r.begins)
 			}
-			if took := time.Duration(a.DurationMs) * time.Millisecond; took > timeout+slack {
+			if took := time.Duration(a.DurationMs) * time.Millisecond; took > timeout+margin {
 				t.Errorf("it took %v of a timeout of %v", took, timeout)
 			}
 			if wants := "retrying"; a.Class != "ok" && got[0].State != wants {

@@ -102,7 +102,7 @@ func paced(ctx context.Context, s *harness.Server, tenant, kind string, every ti
 }
 
 // TestTroubleOfOthers measures a probe on two servers in turn, of which one is in trouble. Whatever the probe publishes is taken and
-// arrives; the ratio of its p99 with and without the trouble is printed.
+// arrives; the ratio of its p99 with and without the trouble is held where it is measured.
 func TestTroubleOfOthers(t *testing.T) { //nolint:paralleltest // it measures
 	if testing.Short() {
 		t.Skip("it measures, for a minute")
@@ -116,15 +116,19 @@ func TestTroubleOfOthers(t *testing.T) { //nolint:paralleltest // it measures
 			with.run(t, 20, 20*time.Millisecond)
 			stop := begin(t.Context(), t, hurt)
 			var ratios []float64
+			samples := 100
+			if harness.Measures() {
+				samples = 500 // the p99 is no single event then
+			}
 			for range 5 {
-				a := without.run(t, 100, 20*time.Millisecond)
-				b := with.run(t, 100, 20*time.Millisecond)
+				a := without.run(t, samples, 20*time.Millisecond)
+				b := with.run(t, samples, 20*time.Millisecond)
 				ratios = append(ratios, float64(b)/float64(a))
 				t.Logf("p99 %v without, %v with", a.Round(100*time.Microsecond), b.Round(100*time.Microsecond))
 			}
 			t.Logf("the server in trouble, so far: %s", figures(t, hurt, "process_cpu_seconds_total", "postrider_deferred_total", "postrider_attempts_total", "postrider_queue_items"))
 			stop()
-			t.Logf("%s: p99 with ÷ without, median of 5 pairs: %.2f", name, median(ratios))
+			harness.Hold(t, name+": p99", ratios, 2)
 		})
 	}
 }

@@ -1,7 +1,6 @@
 package simulation
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -26,7 +25,7 @@ func (w *world) deliveries(tenant string) []delivery {
 			Items []delivery
 			Next  string
 		}
-		w.must(tenant, http.MethodGet, "/webhooks/deliveries?limit=200"+after, nil, &page)
+		w.insist(tenant, http.MethodGet, "/webhooks/deliveries?limit=200"+after, nil, &page)
 		all = append(all, page.Items...)
 		if page.Next == "" {
 			return all
@@ -41,6 +40,9 @@ type key struct {
 	target int64
 }
 
+// lag is how long after its answer an event is matched at the latest, where nothing is wrong: after an upheaval, after that.
+const lag = 30 * time.Second
+
 // check holds what must be true once all has come to rest.
 func (w *world) check() {
 	recorded := map[key]delivery{}
@@ -51,46 +53,73 @@ func (w *world) check() {
 				w.t.Errorf("event %s has two deliveries to target %d: %+v and %+v", d.EventID, d.TargetID, twice, d)
 			}
 			recorded[k] = d
-			if d.State != "delivered" && d.State != "exhausted" && d.State != "cancelled" {
-				w.t.Errorf("delivery of %s to %d is not final: %+v", d.EventID, d.TargetID, d)
-			}
 		}
 	}
-	w.checkNothingLost(recorded)
+	for id, e := range w.events {
+		for _, p := range w.places {
+			if p.tenant == e.tenant {
+				w.checkDelivery(id, e, p, recorded)
+			}
+		}
+		if e.acknowledged {
+			w.insist(e.tenant, http.MethodGet, "/webhooks/events/"+id, nil, nil)
+		}
+	}
 	for _, p := range w.places {
 		w.checkArrivals(p, recorded)
 	}
 }
 
-// checkNothingLost holds every acknowledged event against the deliveries it must have had. All targets are well in the end,
-// and windows last beyond that; only a clock that went forward may end one early.
-func (w *world) checkNothingLost(recorded map[key]delivery) {
-	for id, e := range w.events {
-		for _, p := range w.places {
-			d, there := recorded[key{id, p.id}]
-			switch {
-			case !e.acknowledged || !p.steady || !p.wants(e):
-			case !there:
-				w.t.Errorf("event %s was acknowledged, and target %s, which wants it, has no delivery", id, p.receiver.name)
-			case d.State != "delivered" && (!w.forward || d.State != "exhausted" || d.Reason != "window"):
-				w.t.Errorf("event %s is not delivered to %s, which is well: %+v", id, p.receiver.name, d)
-			}
-		}
-		if e.acknowledged {
-			w.must(e.tenant, http.MethodGet, "/webhooks/events/"+id, nil, nil)
-		}
+// checkDelivery holds what became of an event at a place against what that wanted, from the moment in which the event was published on:
+// what was acknowledged before counts, what was under way may.
+func (w *world) checkDelivery(id string, e *published, p *place, recorded map[key]delivery) {
+	matched := w.through(e.until.Add(lag), lag)
+	wanted := func(f *face) bool { return f.wants(e) }
+	d, there := recorded[key{id, p.id}]
+	switch {
+	case !there && e.acknowledged && p.always(e.at, matched, wanted):
+		w.t.Errorf("event %s (%+v) was acknowledged, and %s, which wants it, has no delivery: %s", id, e, p.receiver.name, p)
+	case there && !p.ever(e.at, matched, wanted):
+		w.t.Errorf("event %s (%+v) has a delivery to %s, which did not want it: %s", id, e, p.receiver.name, p)
+	case there && p.last().wants(e) && d.State != "delivered": // it was replayed, if need be
+		w.t.Errorf("event %s is not delivered to %s, which is well: %+v", id, p.receiver.name, d)
+	case there && !w.excuses(p, e, d):
+		w.t.Errorf("event %s (%+v) should not have ended so: %+v: %s", id, e, d, p)
 	}
 }
 
+// excuses reports whether a delivery may have ended so.
+func (w *world) excuses(p *place, e *published, d delivery) bool {
+	is := func(*face) bool { return false }
+	switch d.State + " " + d.Reason {
+	case "delivered ":
+		is = func(*face) bool { return true }
+	case "cancelled unsubscribed":
+		is = func(f *face) bool { return !f.deleted && !f.wants(e) }
+	case "cancelled target_deleted":
+		is = func(f *face) bool { return f.deleted }
+	case "cancelled target_off":
+		is = func(f *face) bool { return f.mayBeOff }
+	case "exhausted window":
+		is = func(*face) bool { return w.mayGiveUp(p) }
+	}
+	return p.ever(e.at, time.Now(), is)
+}
+
+// mayGiveUp reports whether a window may end before all is well.
+func (w *world) mayGiveUp(p *place) bool { return p.short || w.forward }
+
 // checkArrivals holds a receiver's ledger against the producers' and against what the API says.
 func (w *world) checkArrivals(p *place, recorded map[key]delivery) {
-	came := map[string][]arrival{} // by event
-	taken := map[string][]arrival{}
+	came, taken := map[string][]arrival{}, map[string][]arrival{} // by event
 	for _, a := range p.receiver.arrivals {
 		e := w.events[a.event]
-		if e == nil || !p.wants(e) || a.digest != e.digest {
+		if e == nil || p.tenant != e.tenant || a.digest != e.digest {
 			w.t.Errorf("%s got what it should not have: %+v of %+v", p.receiver.name, a, e)
 			continue
+		}
+		if !p.ever(a.from.Add(-judged), a.from, func(f *face) bool { return f.wants(e) }) {
+			w.t.Errorf("%s got %s (%+v), which it did not want then, at %v: %s", p.receiver.name, a.event, e, a.from, p)
 		}
 		came[a.event] = append(came[a.event], a)
 		if a.status == http.StatusOK {
@@ -101,62 +130,21 @@ func (w *world) checkArrivals(p *place, recorded map[key]delivery) {
 		}
 	}
 	for id, list := range came {
-		w.checkTwins(p, id, list)
+		w.checkCopies(p, id, list)
 	}
 	for k, d := range recorded {
 		if k.target != p.id {
 			continue
 		}
-		list := taken[k.event]
-		if d.State == "delivered" && len(list) == 0 {
+		w.checkReplays(p, k, taken[k.event])
+		if d.State == "delivered" && len(taken[k.event]) == 0 {
 			w.t.Errorf("%s counts as delivered to %s, which never took it", k.event, p.receiver.name)
 		}
-		if d.State != "delivered" && slices.ContainsFunc(list, func(a arrival) bool { return !w.excused(a) }) {
-			w.t.Errorf("%s took %s, and it counts as %s: %s", p.receiver.name, k.event, d.State, show(list))
+		if d.State != "delivered" && slices.ContainsFunc(taken[k.event], func(a arrival) bool { return a.replay == w.replayed(k) && !w.excused(a) }) {
+			w.t.Errorf("%s took %s, and it counts as %s: %s", p.receiver.name, k.event, d.State, show(taken[k.event]))
 		}
 	}
 }
 
-// A twin is made where an upheaval hits a delivery: before the position of its event is durable (and this long after it), or
-// while its pack is in hand, which it is until the last of the deliveries that share the pack is dealt with.
-const (
-	positionLag = 2 * time.Second
-	packOpen    = 15 * time.Second
-)
-
-// checkTwins holds the copies of each attempt against their bound. Each hit at most doubles the copies of a delivery that
-// are on their way: a crash has its event read again, a jump of the clock ends its lease.
-func (w *world) checkTwins(p *place, id string, list []arrival) {
-	slices.SortFunc(list, func(a, b arrival) int { return a.from.Compare(b.from) })
-	hits := 0
-	for _, at := range w.upheavals {
-		if within(at, w.events[id].at, w.events[id].at.Add(positionLag)) {
-			hits++
-		}
-		if slices.ContainsFunc(list, func(a arrival) bool { return within(at, a.from, a.until.Add(packOpen)) }) {
-			hits++
-		}
-	}
-	copies := map[int]int{}
-	for _, a := range list {
-		if copies[a.attempt]++; copies[a.attempt] > 1<<hits {
-			w.t.Errorf("%s got attempt %d of %s %d times, and %d upheavals excuse at most %d: %s", p.receiver.name, a.attempt, id,
-				copies[a.attempt], hits, 1<<hits, show(list))
-		}
-	}
-}
-
-// excused reports whether an upheaval fell into an attempt, so that its outcome may be lost.
-func (w *world) excused(a arrival) bool {
-	return slices.ContainsFunc(w.upheavals, func(at time.Time) bool { return within(at, a.from, a.until) })
-}
-
-func within(at, from, until time.Time) bool { return !at.Before(from) && !at.After(until) }
-
-func show(list []arrival) string {
-	text := ""
-	for _, a := range list {
-		text += fmt.Sprintf("\n  attempt %d from %v to %v, answered %d", a.attempt, a.from, a.until, a.status)
-	}
-	return text
-}
+// judged is how long before it arrives a message was judged, at most.
+const judged = time.Second

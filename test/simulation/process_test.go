@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -24,6 +23,7 @@ const adminKey = "simulation-admin-key"
 // process is a whole Postrider, with all roles, on a folder of its own.
 type process struct {
 	dir    string
+	disk   *disk
 	wire   *wire
 	client *http.Client
 	cancel context.CancelFunc
@@ -31,7 +31,7 @@ type process struct {
 }
 
 // launch starts a process on a folder and waits until it is ready.
-func launch(t *testing.T, dir string, clock func() time.Time, targets map[string]*receiver, log io.Writer) *process {
+func launch(t *testing.T, dir string, clock func() time.Time, targets *hosts, log io.Writer) *process {
 	t.Helper()
 	c, err := config.Parse("--data", dir, "--admin-key", adminKey, "--retry-base", "1s", "--retry-max", "20s", "--retry-window", "5m",
 		"--timeout", "5s", "--inline-limit", "2KiB", "--drain", "20s")
@@ -74,7 +74,7 @@ func (p *process) stop(t *testing.T) {
 func (p *process) crash(t *testing.T) string {
 	t.Helper()
 	synctest.Wait() // all goroutines wait: nobody is in the middle of a write
-	dir := t.TempDir()
+	dir := folder(t)
 	for _, name := range []string{"postrider.db", "postrider.db-wal", "secret.key"} {
 		content, err := os.ReadFile(filepath.Join(p.dir, name))
 		if err != nil {
@@ -131,14 +131,3 @@ func (p *process) call(method, path, tenant string, body, out any, headers ...st
 	}
 	return resp.StatusCode, json.Unmarshal(answer, out)
 }
-
-// must is call that has to succeed.
-func (p *process) must(t *testing.T, method, path, tenant string, body, out any) {
-	t.Helper()
-	status, err := p.call(method, path, tenant, body, out)
-	if err != nil || status >= 300 {
-		t.Fatalf("%s %s: %d %v", method, path, status, err)
-	}
-}
-
-func addr(i int) string { return fmt.Sprintf("93.184.216.%d", i+1) }

@@ -15,6 +15,7 @@ import (
 type arrival struct {
 	event   string
 	attempt int
+	replay  int
 	digest  [32]byte
 	from    time.Time
 	until   time.Time // when it was answered
@@ -31,7 +32,8 @@ type receiver struct {
 	mu       sync.Mutex
 	random   *rand.Rand
 	temper   temper
-	disable  bool // the next message is answered with 410
+	disable  bool      // the next message is answered with 410
+	gone     time.Time // when one was
 	arrivals []arrival
 }
 
@@ -56,6 +58,7 @@ func newReceiver(name string, random *rand.Rand, t temper) *receiver {
 func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	a := arrival{event: req.Header.Get("webhook-id"), from: time.Now(), status: http.StatusOK}
 	a.attempt, _ = strconv.Atoi(req.Header.Get("Postrider-Attempt"))
+	a.replay, _ = strconv.Atoi(req.Header.Get("Postrider-Replay")) // absent: 0
 	body, err := io.ReadAll(req.Body)
 	if err != nil {
 		return // it did not arrive
@@ -87,11 +90,13 @@ func (r *receiver) refuses() bool {
 	return time.Now().Before(r.temper.healthy) && r.random.Float64() < r.temper.refuses
 }
 
-// disableOnce has the next message answered with 410, which turns the target off.
-func (r *receiver) disableOnce() {
+// disableOnce has the next message answered with 410, which turns the target off, or does so no longer. It returns when a message was
+// answered so the last time.
+func (r *receiver) disableOnce(yes bool) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.disable = true
+	r.disable = yes
+	return r.gone
 }
 
 // decide draws how a message is answered, and when.
@@ -99,7 +104,7 @@ func (r *receiver) decide(a *arrival) (pause time.Duration, later bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.disable {
-		r.disable = false
+		r.disable, r.gone = false, time.Now()
 		a.status = http.StatusGone
 		return 0, false
 	}

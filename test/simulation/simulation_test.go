@@ -10,6 +10,7 @@ package simulation
 import (
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,22 +18,14 @@ import (
 
 var (
 	oneSeed = flag.Uint64("seed", 0, "run this seed alone")
-	seeds   = flag.Int("seeds", 16, "run so many seeds")
+	seeds   = flag.Int("seeds", 16, "run so many seeds, and one that is drawn")
 	from    = flag.Uint64("from", 1, "the first of them")
 )
 
 // TestNothingIsLost plays seeds.
 func TestNothingIsLost(t *testing.T) {
 	t.Parallel()
-	first, n := *from, *seeds
-	if testing.Short() {
-		n = min(n, 4)
-	}
-	if *oneSeed != 0 {
-		first, n = *oneSeed, 1
-	}
-	for i := range n {
-		seed := first + uint64(i)
+	for _, seed := range drawn(t) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -50,4 +43,23 @@ func TestNothingIsLost(t *testing.T) {
 			})
 		})
 	}
+}
+
+// drawn are the seeds to play: those that are always played, and one that is new each time.
+func drawn(t *testing.T) []uint64 {
+	t.Helper()
+	if *oneSeed != 0 {
+		return []uint64{*oneSeed}
+	}
+	n := *seeds
+	if testing.Short() {
+		n = min(n, 4)
+	}
+	var list []uint64
+	for i := range n {
+		list = append(list, *from+uint64(i))
+	}
+	fresh := rand.Uint64()
+	t.Logf("a new seed: %d", fresh)
+	return append(list, fresh)
 }

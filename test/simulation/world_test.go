@@ -1,12 +1,9 @@
 package simulation
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,42 +12,26 @@ import (
 
 // Times of a run, by the bubble's clock. Windows outlast the trouble, so that all that is due can be delivered.
 const (
-	trouble = 3 * time.Minute // events are published, targets fail, processes die
-	rest    = 9 * time.Minute // more than a window after that, for all deliveries to end
+	trouble      = 3 * time.Minute // events are published, targets fail, processes die
+	rest         = 9 * time.Minute // more than a window after that, for all deliveries to end
+	longestFault = 20 * time.Second
 )
-
-// place is a target: who owns it, and what it wants.
-type place struct {
-	tenant   string
-	patterns []string // one subscription each
-	steady   bool     // it and its subscriptions are not changed
-
-	receiver *receiver
-	id       int64
-	subs     []int64
-}
-
-// published is an event as its producer knows it.
-type published struct {
-	tenant, eventType string
-	digest            [32]byte
-	acknowledged      bool
-	at                time.Time // when it was published
-}
 
 // world is one run of the simulation.
 type world struct {
-	t         *testing.T
-	random    *rand.Rand // of the script alone
-	places    []*place
-	receivers map[string]*receiver
-	current   atomic.Pointer[process]
-	ahead     atomic.Int64 // of the bubble's clock, in nanoseconds
-	forward   bool         // the clock was set forward: windows end early
+	t           *testing.T
+	random      *rand.Rand // of the script alone
+	places      []*place   // the operator's, while it works
+	hosts       *hosts
+	current     atomic.Pointer[process]
+	ahead       atomic.Int64 // of the bubble's clock, in nanoseconds
+	forward     bool         // the clock was set forward: windows end early
+	troubleEnds time.Time
 
 	mu        sync.Mutex
 	events    map[string]*published
-	upheavals []time.Time // crashes and jumps of the clock: what is in flight then may be sent again
+	replays   map[key][]replay
+	upheavals []upheaval // in order
 }
 
 var (
@@ -60,33 +41,34 @@ var (
 
 func newWorld(t *testing.T, seed uint64) *world {
 	t.Helper()
-	w := &world{t: t, random: rand.New(rand.NewPCG(seed, 1)), receivers: map[string]*receiver{}, events: map[string]*published{}}
-	for i, tenant := range [...]string{"acme", "acme", "acme", "beta", "beta"} {
-		p := &place{tenant: tenant, steady: i != 2 && i != 4, patterns: w.somePatterns()}
-		p.receiver = newReceiver(fmt.Sprintf("t%d.example", i), rand.New(rand.NewPCG(seed, uint64(i)+2)), w.someTemper())
-		w.receivers[addr(i)] = p.receiver
-		w.places = append(w.places, p)
-	}
+	w := &world{t: t, random: rand.New(rand.NewPCG(seed, 1)), hosts: &hosts{byAddr: map[string]*receiver{}},
+		events: map[string]*published{}, replays: map[key][]replay{}, troubleEnds: time.Now().Add(trouble)}
 	w.start(folder(t))
-	for _, p := range w.places {
-		w.register(p)
+	for i, tenant := range [...]string{"acme", "acme", "acme", "beta", "beta"} {
+		wanted := make([]string, 1+w.random.IntN(3)) // often more than one subscription matches an event
+		for i := range wanted {
+			wanted[i] = somePattern(w.random)
+		}
+		w.register(w.newPlace(tenant, i != 2 && i != 4, w.random), wanted...)
 	}
 	return w
 }
 
-// somePatterns draws what a target subscribes to: often more than one subscription matches an event.
-func (w *world) somePatterns() []string {
-	n := 1 + w.random.IntN(3)
-	list := make([]string, n)
-	for i := range list {
-		list[i] = patterns[w.random.IntN(len(patterns))]
-	}
-	return list
+func somePattern(random *rand.Rand) string { return patterns[random.IntN(len(patterns))] }
+
+// newPlace makes a receiver and a place for it, which is to be registered.
+func (w *world) newPlace(tenant string, steady bool, random *rand.Rand) *place {
+	n := uint64(len(w.places))
+	p := &place{tenant: tenant, steady: steady, short: !steady && random.IntN(3) == 0, faces: []face{{}}}
+	p.receiver = newReceiver(fmt.Sprintf("t%d.example", n), rand.New(rand.NewPCG(random.Uint64(), n)), someTemper(random, w.troubleEnds))
+	w.hosts.add(p.receiver)
+	w.places = append(w.places, p)
+	return p
 }
 
-func (w *world) someTemper() temper {
-	t := temper{healthy: time.Now().Add(trouble)}
-	switch w.random.IntN(5) {
+func someTemper(random *rand.Rand, healthy time.Time) temper {
+	t := temper{healthy: healthy}
+	switch random.IntN(5) {
 	case 0: // well from the start
 	case 1:
 		t.slow = 6 * time.Second // some answers come after the timeout
@@ -113,60 +95,11 @@ func folder(t *testing.T) string {
 
 func (w *world) clock() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 
+// start starts a process on a folder, whose disk is sound.
 func (w *world) start(dir string) {
-	w.current.Store(launch(w.t, dir, w.clock, w.receivers, w.t.Output()))
-}
-
-func (w *world) register(p *place) {
-	w.t.Helper()
-	var target, filter, sub struct{ ID int64 }
-	w.must(p.tenant, http.MethodPost, "/webhooks/targets", map[string]any{"url": "http://" + p.receiver.name + "/hook"}, &target)
-	p.id = target.ID
-	for _, pattern := range p.patterns {
-		w.must(p.tenant, http.MethodPost, "/webhooks/filters", map[string]any{"events": []string{pattern}}, &filter)
-		w.must(p.tenant, http.MethodPost, "/webhooks/subscriptions", map[string]any{"targetId": p.id, "filterId": filter.ID}, &sub)
-		p.subs = append(p.subs, sub.ID)
-	}
-}
-
-func (w *world) must(tenant, method, path string, body, out any) {
-	w.t.Helper()
-	w.current.Load().must(w.t, method, path, tenant, body, out)
-}
-
-// wants reports whether a place subscribes to an event.
-func (p *place) wants(e *published) bool {
-	if p.tenant != e.tenant {
-		return false
-	}
-	for _, pattern := range p.patterns {
-		prefix, any := strings.CutSuffix(pattern, "*")
-		if pattern == e.eventType || any && strings.HasPrefix(e.eventType, prefix) {
-			return true
-		}
-	}
-	return false
-}
-
-// publish publishes one event, and notes what became of it. Without an answer it may have been accepted all the same.
-func (w *world) publish(id string, random *rand.Rand) {
-	size := random.IntN(200)
-	if random.IntN(8) == 0 {
-		size = 2<<10 + random.IntN(80<<10) // it does not travel in the queue
-	}
-	payload := make([]byte, size)
-	for i := range payload {
-		payload[i] = byte(random.Uint32())
-	}
-	e := &published{tenant: "acme", eventType: types[random.IntN(len(types))], digest: sha256.Sum256(payload), at: time.Now()}
-	if random.IntN(3) == 0 {
-		e.tenant = "beta"
-	}
-	w.mu.Lock()
-	w.events[id] = e
-	w.mu.Unlock()
-	status, err := w.current.Load().call(http.MethodPost, "/webhooks/events?type="+e.eventType, e.tenant, payload, nil, "Postrider-Event-Id", id)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	e.acknowledged = err == nil && status == http.StatusAccepted
+	disk, forget := newDisk(dir, rand.New(rand.NewPCG(w.random.Uint64(), 0)))
+	w.t.Cleanup(forget)
+	p := launch(w.t, dir, w.clock, w.hosts, w.t.Output())
+	p.disk = disk
+	w.current.Store(p)
 }

@@ -28,7 +28,7 @@ func (w *world) checkCopies(p *place, id string, list []arrival) {
 	copies := map[int]int{}
 	for i, a := range list {
 		if copies[a.attempt]++; copies[a.attempt] > 1<<hits {
-			w.t.Errorf("%s got attempt %d of %s %d times, and %d upheavals excuse at most %d: %s", p.receiver.name, a.attempt, id,
+			w.t.Errorf("%s got attempt %d of %s (%v) %d times, and %d upheavals excuse at most %d: %s", p.receiver.name, a.attempt, id, w.events[id],
 				copies[a.attempt], hits, 1<<hits, show(list))
 		}
 		if i > 0 && hits == 0 && (a.attempt <= list[i-1].attempt || a.replay < list[i-1].replay) {

@@ -65,15 +65,19 @@ func (d *disk) latency() time.Duration {
 var disks struct {
 	sync.Mutex
 	byFolder map[string]*disk
-	byFile   map[uintptr]*disk
+	byFile   map[uintptr]opened
 	methods  map[uintptr]uintptr // of files, as SQLite made them: those that may fail
-	sound    map[uintptr]*sqlite.Tsqlite3_io_methods
-	open     uintptr // of the file system that is underneath
+	open     uintptr             // of the file system that is underneath
+}
+
+// opened is an open file: what it lies on, and the methods underneath.
+type opened struct {
+	*disk
+	below *sqlite.Tsqlite3_io_methods
 }
 
 // newDisk puts a disk under a folder until forget.
 func newDisk(dir string, random *rand.Rand) (d *disk, forget func()) {
-	failing()
 	disks.Lock()
 	defer disks.Unlock()
 	d = &disk{random: random}
@@ -85,13 +89,12 @@ func newDisk(dir string, random *rand.Rand) (d *disk, forget func()) {
 	}
 }
 
-// failing makes the file system that can fail SQLite's default, once: a copy of the one that was, with files of which writing, syncing
+// failing makes the file system that can fail SQLite's default: a copy of the one that was, with files of which writing, syncing
 // and truncating are looked at first.
-var failing = sync.OnceFunc(func() {
+func failing() {
 	tls := libc.NewTLS()
 	below := at[sqlite.Tsqlite3_vfs](sqlite.Xsqlite3_vfs_find(tls, 0))
-	disks.byFolder, disks.byFile = map[string]*disk{}, map[uintptr]*disk{}
-	disks.methods, disks.sound = map[uintptr]uintptr{}, map[uintptr]*sqlite.Tsqlite3_io_methods{}
+	disks.byFolder, disks.byFile, disks.methods = map[string]*disk{}, map[uintptr]opened{}, map[uintptr]uintptr{}
 	disks.open = below.FxOpen
 	vfs, p := allocated[sqlite.Tsqlite3_vfs](tls)
 	*vfs = *below
@@ -104,7 +107,7 @@ var failing = sync.OnceFunc(func() {
 	if rc := sqlite.Xsqlite3_vfs_register(tls, p, 1); rc != sqlite.SQLITE_OK {
 		panic("simulation: SQLite does not take the file system")
 	}
-})
+}
 
 func openFile(tls *libc.TLS, vfs, name, file uintptr, flags int32, out uintptr) int32 {
 	rc := function[func(*libc.TLS, uintptr, uintptr, uintptr, int32, uintptr) int32](disks.open)(tls, vfs, name, file, flags, out)
@@ -115,7 +118,7 @@ func openFile(tls *libc.TLS, vfs, name, file uintptr, flags int32, out uintptr) 
 	disks.Lock()
 	defer disks.Unlock()
 	if d := disks.byFolder[filepath.Dir(libc.GoString(name))]; d != nil {
-		disks.byFile[file] = d
+		disks.byFile[file] = opened{d, at[sqlite.Tsqlite3_io_methods](f.FpMethods)}
 		f.FpMethods = ailing(tls, f.FpMethods)
 	}
 	return rc
@@ -129,7 +132,7 @@ func ailing(tls *libc.TLS, methods uintptr) uintptr {
 	m, p := allocated[sqlite.Tsqlite3_io_methods](tls)
 	*m = *at[sqlite.Tsqlite3_io_methods](methods)
 	m.FxClose, m.FxWrite, m.FxTruncate, m.FxSync = pointer(closeFile), pointer(writeFile), pointer(truncateFile), pointer(syncFile)
-	disks.methods[methods], disks.sound[p] = p, at[sqlite.Tsqlite3_io_methods](methods)
+	disks.methods[methods] = p
 	return p
 }
 
@@ -137,7 +140,8 @@ func ailing(tls *libc.TLS, methods uintptr) uintptr {
 func below(file uintptr) (*disk, *sqlite.Tsqlite3_io_methods) {
 	disks.Lock()
 	defer disks.Unlock()
-	return disks.byFile[file], disks.sound[at[sqlite.Tsqlite3_file](file).FpMethods]
+	f := disks.byFile[file]
+	return f.disk, f.below
 }
 
 func closeFile(tls *libc.TLS, file uintptr) int32 {

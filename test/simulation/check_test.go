@@ -82,7 +82,7 @@ func (w *world) checkDelivery(id string, e *published, p *place, recorded map[ke
 	case there && !p.ever(e.at, matched, wanted):
 		w.t.Errorf("event %s (%+v) has a delivery to %s, which did not want it: %s", id, e, p.receiver.name, p)
 	case there && p.last().wants(e) && d.State != "delivered": // it was replayed, if need be
-		w.t.Errorf("event %s is not delivered to %s, which is well: %+v", id, p.receiver.name, d)
+		w.t.Errorf("event %s (%+v) is not delivered to %s, which is well: %+v: %s", id, e, p.receiver.name, d, p)
 	case there && !w.excuses(p, e, d):
 		w.t.Errorf("event %s (%+v) should not have ended so: %+v: %s", id, e, d, p)
 	}

@@ -35,9 +35,10 @@ type chunk struct {
 	items    []postrider.Item
 	outcomes []postrider.Outcome
 
-	queued   []*postrider.Commit                   // one an item, or one for all
-	stored   map[*postrider.Event]*postrider.Event // whose payloads had to be stored after all
-	recorded []recording
+	queued    []*postrider.Commit                   // one an item, or one for all
+	queuedAll bool                                  // and durable
+	stored    map[*postrider.Event]*postrider.Event // whose payloads had to be stored after all
+	recorded  []recording
 }
 
 type openPack struct {

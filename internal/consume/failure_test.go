@@ -58,6 +58,34 @@ func TestACommitThatFailsIsPutAgain(t *testing.T) {
 	})
 }
 
+// What the queue does not have yet is recorded nowhere: were it lost with a crash, nobody would go on with it.
+func TestNothingIsRecordedBeforeItIsQueued(t *testing.T) {
+	t.Parallel()
+	in(t, func(w *world) {
+		t := w.t
+		w.subscribe("acme", "a", on, 1)
+		w.hold = true
+		stop := w.run()
+		w.feed(batchOf("0", event(1, "acme", "a", 1)))
+		time.Sleep(time.Minute)
+		w.with(func() {
+			if len(w.items) != 1 || len(w.outcomes)+len(w.diverted) != 0 {
+				t.Errorf("%d items put, %d outcomes recorded", len(w.items), len(w.outcomes)+len(w.diverted))
+			}
+			w.hold = false
+			w.held[0](nil)
+		})
+		synctest.Wait()
+		w.expect(1)
+		if len(w.outcomes) != 1 {
+			t.Errorf("%d outcomes recorded", len(w.outcomes))
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestOnePartitionThatStandsStillHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	in(t, func(w *world) {

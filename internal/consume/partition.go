@@ -5,24 +5,27 @@ import (
 	"github.com/postrider/postrider/internal/match"
 )
 
-// chunksAhead is how many chunks of a partition are written before the first is durable.
+// chunksAhead is how many chunks of a partition may wait for each stage.
 const chunksAhead = 16
 
-// partition is the pipeline of one partition: write fills it, confirm empties it in the same order.
+// partition is the pipeline of one partition, whose stages work in the same order: write matches and puts, confirm waits for the queue and
+// records, finish waits for that and commits positions. Nothing is recorded before it is in the queue: after a crash the event is matched
+// anew, perhaps to fewer targets, and what was recorded for the others would stay pending for ever.
 type partition struct {
 	*Consumer
-	batches chan *batch
-	chunks  chan *chunk
-	refs    []match.Ref
+	batches  chan *batch
+	chunks   chan *chunk // put
+	recorded chan *chunk
+	refs     []match.Ref
 }
 
 // newPartition has room for all batches there may be, so that one partition that stands still does not keep the next batch
 // of another from it.
 func (c *Consumer) newPartition() *partition {
-	return &partition{Consumer: c, batches: make(chan *batch, maxBatches), chunks: make(chan *chunk, chunksAhead)}
+	return &partition{Consumer: c, batches: make(chan *batch, maxBatches), chunks: make(chan *chunk, chunksAhead), recorded: make(chan *chunk, chunksAhead)}
 }
 
-// write matches batches and writes what comes of them, chunk by chunk, without waiting for durability.
+// write matches batches and puts what comes of them, chunk by chunk, without waiting for durability.
 func (p *partition) write() {
 	defer close(p.chunks)
 	for b := range p.batches {
@@ -32,7 +35,7 @@ func (p *partition) write() {
 	}
 }
 
-// writeBatch returns the batch's last chunk, written but not sent.
+// writeBatch returns the batch's last chunk, put but not sent.
 func (p *partition) writeBatch(b *batch) *chunk {
 	k := p.newChunk(b)
 	for _, e := range b.Events {
@@ -41,7 +44,8 @@ func (p *partition) writeBatch(b *batch) *chunk {
 		}
 		k = p.fanOut(k, e)
 	}
-	p.writeChunk(k)
+	k.seal()
+	p.put(k)
 	return k
 }
 
@@ -60,7 +64,8 @@ func (p *partition) fanOut(k *chunk, e *postrider.Event) *chunk {
 		k.add(event, some, version, refused)
 		refs = refs[len(some):]
 		if k.full() {
-			p.writeChunk(k)
+			k.seal()
+			p.put(k)
 			p.send(k)
 			k = p.newChunk(k.batch)
 		}
@@ -70,18 +75,23 @@ func (p *partition) fanOut(k *chunk, e *postrider.Event) *chunk {
 	}
 }
 
-func (p *partition) writeChunk(k *chunk) {
-	k.seal()
-	p.put(k)
-	p.record(k)
-}
-
 func (p *partition) send(k *chunk) { p.chunks <- k }
 
-// confirm waits for each chunk in turn, writes again what failed, and commits the position of each batch that is done.
+// confirm waits until each chunk in turn is in the queue, puts again what failed, and records what came of it.
 func (p *partition) confirm() {
+	defer close(p.recorded)
 	for k := range p.chunks {
-		durable := p.confirmPut(k) && p.confirmRecord(k)
+		if k.queuedAll = p.confirmPut(k); k.queuedAll {
+			p.record(k)
+		}
+		p.recorded <- k
+	}
+}
+
+// finish waits until each chunk in turn is recorded, records again what failed, and commits the position of each batch that is done.
+func (p *partition) finish() {
+	for k := range p.recorded {
+		durable := k.queuedAll && p.confirmRecord(k)
 		if !k.ends {
 			continue
 		}

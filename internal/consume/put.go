@@ -99,9 +99,9 @@ func (p *partition) confirmPut(k *chunk) bool {
 }
 
 // putAgain puts what was not stored: each item alone from then on, so that what is stored is not put once more, and one that
-// the queue refuses late is made smaller. Deliveries that end on the way are recorded besides what was recorded before.
+// the queue refuses late is made smaller.
 func (p *partition) putAgain(k *chunk) {
-	items, commits, before := k.items, k.queued, len(k.outcomes)
+	items, commits := k.items, k.queued
 	k.items, k.queued = nil, nil
 	for i, item := range items {
 		var err error
@@ -118,15 +118,6 @@ func (p *partition) putAgain(k *chunk) {
 			p.putSingly(k, postrider.Item{Lane: item.Lane, Pack: pack})
 		}
 	}
-	if len(k.outcomes) == before {
-		return
-	}
-	more := p.outcomes.record(k.batch.ctx, k.outcomes[before:])
-	if more == nil {
-		k.recorded = nil // so all is recorded once more
-		return
-	}
-	k.recorded = append(k.recorded, more...)
 }
 
 func waitAll(ctx context.Context, commits []*postrider.Commit) error {

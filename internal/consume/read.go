@@ -36,6 +36,7 @@ func (c *Consumer) read(ctx, work context.Context) error {
 			partitions[b.Partition] = p
 			running.Go(func() { p.write() }) //nolint:contextcheck // a fan-out begins a trace of its own: the context of reading says nothing of it
 			running.Go(func() { p.confirm() })
+			running.Go(func() { p.finish() })
 		}
 		p.batches <- c.accept(work, b)
 	}

@@ -18,6 +18,7 @@ type store struct {
 	db      *DB
 	pending map[postrider.DeliveryID]waiting // of fan-outs; no row yet
 	order   []postrider.DeliveryID           // of pending, by age
+	recent  recent                           // have a row that an attempt made
 	timer   *time.Timer
 	last    bool // the DB closes: nothing waits any longer
 }
@@ -42,11 +43,13 @@ func (s *store) apply(t *tx, outcomes []postrider.Outcome, lazy bool) error {
 			return err
 		}
 	}
-	var stored []postrider.DeliveryID
+	var stored, early []postrider.DeliveryID
 	for i := range folded {
 		f := &folded[i]
 		if lazy && f.Record.State == postrider.StatePending && f.Record.Generation == 0 && len(f.Attempts) == 0 {
-			s.wait(f.Record)
+			if !s.recent.has(f.Record.ID) {
+				s.wait(f.Record)
+			}
 			continue
 		}
 		if err := s.merge(t, f); err != nil {
@@ -54,9 +57,14 @@ func (s *store) apply(t *tx, outcomes []postrider.Outcome, lazy bool) error {
 		}
 		if _, waits := s.pending[f.Record.ID]; waits {
 			stored = append(stored, f.Record.ID)
+		} else if lazy {
+			early = append(early, f.Record.ID)
 		}
 	}
 	s.forget(t, stored, 0)
+	if len(early) > 0 {
+		t.onCommit(func() { s.recent.add(early) })
+	}
 	return nil
 }
 

@@ -31,12 +31,12 @@ var (
 		(excluded.generation, excluded.attempts, excluded.state, excluded.reason, excluded.next_at, excluded.updated_at, ` + firstAttempt() + `)
 	WHERE ` + newer
 
-	// What is in the delivery's row already is not stored beside it.
+	// What is in the delivery's row already is not stored beside it. The row is looked for by its key, as below.
 	mergeAttempts = `INSERT INTO attempts (delivery, ` + attemptColumns + `)
 	SELECT a.id, a.number, a.started_at, a.duration, a.status, a.class, a.error, a.head
 	FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::timestamptz[], $5::bigint[], $6::integer[], $7::text[], $8::text[], $9::bytea[])
 		AS a (tenant, id, ` + attemptColumns + `)
-	LEFT JOIN deliveries d ON d.tenant = a.tenant AND d.id = a.id
+	LEFT JOIN LATERAL (SELECT d.number, d.started_at FROM deliveries d WHERE d.tenant = a.tenant AND d.id = a.id LIMIT 1) d ON true
 	WHERE (d.number, d.started_at) IS DISTINCT FROM (a.number, a.started_at)
 	ON CONFLICT DO NOTHING`
 

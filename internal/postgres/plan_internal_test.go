@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -194,6 +195,9 @@ func TestStackKnownPlan(t *testing.T) {
 	first, last := postrider.FirstDeliveryID(accepted(stored)), postrider.FirstDeliveryID(accepted(stored+batch))
 	checkKnown(t, d, knownDeliveries, tenants, ids, [16]byte(first), [16]byte(last))
 	checkKnown(t, d, knownHeads, keys, times, positions, accepted(stored), accepted(stored+batch))
+	n := len(ids)
+	checkKnown(t, d, mergeAttempts, tenants, ids, slices.Repeat([]int{1}, n), times, slices.Repeat([]int64{5000}, n), slices.Repeat([]int{500}, n),
+		slices.Repeat([]string{"status"}, n), make([]string, n), make([][]byte, n))
 }
 
 func checkKnown(t *testing.T, d *Database, sql string, args ...any) {

@@ -7,16 +7,18 @@ import (
 )
 
 // A twin is made where an upheaval hits a delivery: before the position of its event is durable (and this long after it), or
-// while its pack is in hand, which it is until the last of the deliveries that share the pack is dealt with. Neither ends while
-// the disk fails.
+// while its pack is in hand, which it is until the last of the deliveries that share the pack is dealt with, or while it moves: a retry
+// that was merged with others is sent at once, and removed from the retry lane only when it is durable where it was put. None of these
+// ends while the disk fails, or is slow.
 const (
 	positionLag = 2 * time.Second
 	packOpen    = 15 * time.Second
+	movingLag   = 2 * time.Second // after a fault of the disk; where there is none, moving takes no time
 )
 
 // checkCopies holds the copies of each attempt against their bound. Each hit at most doubles the copies of a delivery that are on their
-// way: a crash has its event read again, a jump of the clock ends its lease, a disk that begins to fail undoes what was handed on before it was
-// durable, a replay that was not answered may be asked for again.
+// way: a crash has its event read again, or finds it in two lanes, a jump of the clock ends its lease, a disk that begins to fail undoes
+// what was handed on before it was durable, a replay that was not answered may be asked for again.
 func (w *world) checkCopies(p *place, id string, list []arrival) {
 	slices.SortStableFunc(list, func(a, b arrival) int { return a.from.Compare(b.from) })
 	hits := w.hits(w.events[id], list)
@@ -37,12 +39,22 @@ func (w *world) checkCopies(p *place, id string, list []arrival) {
 	}
 }
 
-// hits is how often an upheaval found a delivery on its way.
+// hits is how often an upheaval found a delivery on its way: as one whose event may be read again, as one in hand, and as one that
+// was moving. One upheaval may find it as all of these.
 func (w *world) hits(e *published, list []arrival) (n int) {
 	read := w.put(e.until.Add(positionLag), positionLag)
-	ends := make([]time.Time, len(list))
+	inHand, moved := make([]time.Time, len(list)), make([]time.Time, len(list))
 	for i, a := range list {
-		ends[i] = w.put(a.until.Add(packOpen), packOpen)
+		inHand[i] = w.put(a.until.Add(packOpen), packOpen)
+		moved[i] = w.put(a.from, movingLag)
+	}
+	found := func(u *upheaval, until []time.Time, may func(arrival) bool) int {
+		for i, a := range list {
+			if may(a) && u.meets(a.from, until[i]) {
+				return 1
+			}
+		}
+		return 0
 	}
 	for _, u := range w.upheavals {
 		if !u.twins {
@@ -51,12 +63,8 @@ func (w *world) hits(e *published, list []arrival) (n int) {
 		if u.meets(e.at, read) {
 			n++
 		}
-		for i, a := range list {
-			if u.meets(a.from, ends[i]) {
-				n++
-				break
-			}
-		}
+		n += found(&u, inHand, func(arrival) bool { return true })
+		n += found(&u, moved, func(a arrival) bool { return a.attempt > 1 })
 	}
 	return n
 }
@@ -75,6 +83,16 @@ func (w *world) put(end time.Time, lag time.Duration) time.Time {
 func (w *world) excused(a arrival) bool {
 	until := w.put(a.until, positionLag)
 	return slices.ContainsFunc(w.upheavals, func(u upheaval) bool { return u.twins && !u.disk && u.meets(a.from, until) })
+}
+
+// forgotten reports whether a crash may have undone all that was known of a message that was sent: items are sent before they are
+// durable. Its event is read again then, and by now the place may want it no more.
+func (w *world) forgotten(p *place, e *published, a arrival) bool {
+	read := w.put(e.until.Add(positionLag), positionLag)
+	return slices.ContainsFunc(w.upheavals, func(u upheaval) bool {
+		return u.twins && !u.disk && u.meets(a.from, read) &&
+			p.ever(a.from, w.through(u.until.Add(lag), lag), func(f *face) bool { return !f.wants(e) })
+	})
 }
 
 // replayed is the highest generation that there may be of a delivery.

@@ -61,13 +61,13 @@ func diskFails(t *testing.T, fail func(*testing.T, *loop)) {
 	harness.Await(t, func() string { return unless(refused.Load() >= 20, "intake says that the disk fails") })
 	acked := len(l.ids())
 	harness.Await(t, func() string {
-		a, _ := answered(t, s, http.MethodGet, "/readyz", nil)
+		a, _ := reached(t, s, "/readyz")
 		return unless(a.Status == http.StatusServiceUnavailable && strings.Contains(string(a.Body), "the data file can't be used: "), "readiness tells of it: "+string(a.Body))
 	})
-	if a, detail := answered(t, s, http.MethodGet, "/healthz", nil); a.Status != http.StatusOK {
+	if a, detail := reached(t, s, "/healthz"); a.Status != http.StatusOK {
 		t.Errorf("healthz: %d %s", a.Status, detail)
 	}
-	if a, detail := answered(t, s, http.MethodGet, "/webhooks/deliveries?limit=5", nil); a.Status != http.StatusOK && a.Status != http.StatusServiceUnavailable {
+	if a, detail := reached(t, s, "/webhooks/deliveries?limit=5"); a.Status != http.StatusOK && a.Status != http.StatusServiceUnavailable {
 		t.Errorf("deliveries: %d %s", a.Status, detail)
 	}
 	stop()

@@ -230,8 +230,7 @@ func remove(claims []*claim, c *claim) []*claim {
 	return claims
 }
 
-// promise reserves the next slot of a target or a tenant for a claim that was refused, or, if too many are, a time at which to come
-// back. It returns how far away that is.
+// promise reserves the next slot of a target or a tenant for a claim that was refused, and returns after what time to come back.
 func (s *slots) promise(c *claim, refused why) time.Duration {
 	now := time.Now()
 	s.mu.Lock()
@@ -240,11 +239,5 @@ func (s *slots) promise(c *claim, refused why) time.Duration {
 	if refused == whyTarget {
 		p, n = &c.target.pace, c.target.limit
 	}
-	at, reserved := p.promise(n, now)
-	if reserved {
-		s.calendar.note(now, at)
-	} else {
-		at = s.calendar.place(now, at)
-	}
-	return at.Sub(now)
+	return p.promise(n, now, s.crowd).Sub(now)
 }

@@ -18,17 +18,19 @@ type pace struct {
 	moved   time.Time     // when an attempt ended last, or the first of those in flight began
 	next    time.Time     // the next slot that is not promised
 	since   time.Time     // when the first promise was made of those that followed one another without a gap until next
-	spread  float64       // where in the second half of the reach the last one came that found no slot within it
+	spread  float64       // where in the second half of the reach the last one comes back that found no slot within it
+	early   time.Time     // when all of those would have come back, at the rate at which they may
 }
 
-// Promises reach some times as far ahead as they have been needed without a gap, within bounds: a target that is well again after a
-// moment of trouble is not left idle for what was promised at the pace of that moment, while a backlog of one that stays slow
-// goes round seldom. What would come later has no slot of its own: it comes back, in whole packs, in the second half of the reach, or
-// once the calendar has room for it.
+// A slot is promised at the pace of the moment, and a target that was in trouble for a moment is not to be left idle afterwards for what
+// was promised then. So promises reach only some times as far ahead as slots have been wanted without a gap. What finds no slot within
+// the reach comes back in its second half, in whole packs, for a slot or another promise; of a large backlog some later, so that no more
+// than comeBack a second do in all, or as many as there are slots, if that is more.
 const (
 	trust      = 3
 	leastReach = 2 * time.Second
 	mostReach  = postrider.MaxDelay
+	comeBack   = 500 // a second, of all tenants and targets that have a backlog
 )
 
 // began notes that an attempt began, the n-th in flight.
@@ -62,24 +64,45 @@ func (p *pace) interval(n int, now time.Time) time.Duration {
 	return max(latency, leastLatency) / time.Duration(max(n, 1))
 }
 
-// promise reserves the next slot and returns when that is. Beyond the reach none is reserved: then it returns when to come back at
-// the earliest.
-func (p *pace) promise(n int, now time.Time) (at time.Time, reserved bool) {
+// promise reserves the next slot and returns when that is; without one within reach, it returns when to come back. crowd is how many
+// tenants and targets have a backlog.
+func (p *pace) promise(n int, now time.Time, crowd int) time.Time {
 	if !p.next.After(now) {
 		p.next, p.since = now, now
 	}
-	reach := p.reach(now)
-	at = p.next.Add(p.interval(n, now))
+	reach, interval := p.reach(now), p.interval(n, now)
+	at := p.next.Add(interval)
 	if last := now.Add(reach); at.After(last) {
 		p.next = last
-		p.spread = math.Mod(p.spread+1/math.Phi, 1) // each in the largest gap between the others
-		return now.Add(time.Duration(float64(reach/2) * (1 + p.spread))), false
+		return now.Add(p.comeBack(now, reach, min(time.Duration(max(crowd, 1))*time.Second/comeBack, interval)))
 	}
 	p.next = at
-	return at, true
+	return at
 }
 
 // reach is how far ahead slots are promised.
 func (p *pace) reach(now time.Time) time.Duration {
 	return min(max(trust*now.Sub(p.since), leastReach), mostReach)
 }
+
+// comeBack returns after what time to come back, one every so often at most.
+func (p *pace) comeBack(now time.Time, reach, every time.Duration) time.Duration {
+	if p.early.Before(now) {
+		p.early = now
+	}
+	if p.early = p.early.Add(every); p.early.Sub(now) > mostReach {
+		p.early = now.Add(mostReach)
+	}
+	p.spread = math.Mod(p.spread+1/math.Phi, 1) // each in the largest gap between the others
+	behind := p.early.Sub(now)
+	switch {
+	case behind <= reach/2:
+		return time.Duration(float64(reach/2) * (1 + p.spread))
+	case reach/2+behind <= mostReach:
+		return reach/2 + behind
+	}
+	return time.Duration(float64(mostReach/2) * (1 + p.spread))
+}
+
+// backlogged reports whether promises reach far ahead.
+func (p *pace) backlogged(now time.Time) bool { return p.next.Sub(now) > leastReach }

@@ -12,7 +12,7 @@ func TestPromisesStayWithinReach(t *testing.T) {
 	p := pace{latency: 15 * time.Second, moved: now, since: now.Add(-time.Hour), next: now.Add(time.Second)}
 	seconds := make(map[int64]int)
 	for range 10_000 {
-		at, _ := p.promise(32, now)
+		at := p.promise(32, now, 1)
 		if !at.After(now) || at.Sub(now) > mostReach {
 			t.Fatalf("a promise in %v", at.Sub(now))
 		}
@@ -32,13 +32,13 @@ func TestPromisesComeCloserWhenATargetIsQuickAgain(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	p := pace{latency: 10 * time.Second, moved: now}
 	for range 1000 {
-		p.promise(32, now)
+		p.promise(32, now, 1)
 	}
 	for range 100 {
 		now = now.Add(10 * time.Millisecond)
 		p.ended(now, 10*time.Millisecond)
 	}
-	if at, _ := p.promise(32, now); at.Sub(now) > 2*time.Second {
+	if at := p.promise(32, now, 1); at.Sub(now) > 2*time.Second {
 		t.Errorf("the next promise is in %v", at.Sub(now))
 	}
 }
@@ -63,7 +63,7 @@ func TestPromisesKeepTheirDistanceWhenATargetWavers(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	p := pace{latency: 100 * time.Millisecond, moved: now, since: now.Add(-time.Hour), next: now.Add(time.Second)}
 	for range 10_000 {
-		p.promise(32, now)
+		p.promise(32, now, 1)
 	}
 	before := p.next
 	for i := range 1000 {
@@ -89,8 +89,8 @@ func TestReachGrowsWhileATargetStaysSlow(t *testing.T) {
 				continue
 			}
 			rounds++
-			due[i], _ = p.promise(1, now)
-			if ahead := due[i].Sub(now); ahead > max(leastReach, trust*gone) || ahead > mostReach || gone > time.Hour/2 && ahead < time.Minute {
+			due[i] = p.promise(1, now, 1)
+			if ahead := due[i].Sub(now); ahead > max(leastReach, trust*gone)+time.Duration(len(due))*time.Second/comeBack || ahead > mostReach || gone > time.Hour/2 && ahead < time.Minute {
 				t.Fatalf("after %v one is put off by %v", gone, ahead)
 			}
 		}

@@ -32,8 +32,7 @@ type slots struct {
 	tenants map[string]*tenantUse
 	targets map[int64]*targetUse
 	ring    []*tenantUse // those with waiters; the next to be served is first
-
-	calendar calendar
+	crowd   int          // tenants and targets that had a backlog lately
 }
 
 // tenantUse is what a tenant uses.
@@ -152,7 +151,11 @@ func (s *slots) sweep() {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.crowd = 0
 	for name, t := range s.tenants {
+		if t.backlogged(now) {
+			s.crowd++
+		}
 		if t.used+t.pending+t.waiting > 0 || now.Sub(t.seen) <= tenantIdle {
 			continue
 		}
@@ -165,6 +168,9 @@ func (s *slots) sweep() {
 		}
 	}
 	for id, t := range s.targets {
+		if t.backlogged(now) {
+			s.crowd++
+		}
 		if t.places+len(t.waiters) == 0 && now.Sub(t.seen) > targetIdle && !t.next.After(now) {
 			delete(s.targets, id)
 		}

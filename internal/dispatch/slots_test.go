@@ -106,8 +106,8 @@ func TestPromisesFollowOneAnother(t *testing.T) {
 	now := time.Now()
 	p := pace{latency: 10 * time.Second, moved: now, since: now.Add(-time.Hour), next: now.Add(time.Second)}
 	for n := 1; n <= 100; n++ {
-		at, reserved := p.promise(5, now)
-		if want := now.Add(time.Second + time.Duration(n)*2*time.Second); !at.Equal(want) || !reserved {
+		at := p.promise(5, now, 1)
+		if want := now.Add(time.Second + time.Duration(n)*2*time.Second); !at.Equal(want) {
 			t.Fatalf("promise %d is %v, want %v", n, at.Sub(now), want.Sub(now))
 		}
 	}
@@ -197,6 +197,29 @@ func TestTargetAtItsLimitLeavesRoom(t *testing.T) {
 	})
 }
 
+// sending has deliveries of a target ask for slots until each had one, put off as often as it takes, and returns what waits for that.
+func sending(t *testing.T, s *slots, tenant string, target int64, n, limit int, took func() time.Duration) (wait func() (putOff int64)) {
+	t.Helper()
+	var all sync.WaitGroup
+	var putOff atomic.Int64
+	for range n {
+		all.Go(func() {
+			c := &claim{lane: postrider.LaneFirst, tenantName: tenant, targetID: target, limit: limit, longest: time.Minute}
+			for refused := s.acquire(t.Context(), c); refused != whyNot; refused = s.acquire(t.Context(), c) {
+				if t.Failed() || t.Context().Err() != nil {
+					return
+				}
+				putOff.Add(1)
+				time.Sleep(max(s.promise(c, refused), leastDefer))
+			}
+			d := took()
+			time.Sleep(d)
+			s.release(c, d)
+		})
+	}
+	return func() int64 { all.Wait(); return putOff.Load() }
+}
+
 // TestTroubleOfAMoment: a backlog of a target that was slow for a moment is sent soon after it, at the pace that it has then.
 func TestTroubleOfAMoment(t *testing.T) {
 	t.Parallel()
@@ -204,28 +227,45 @@ func TestTroubleOfAMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlots(DefaultMaxInFlight, leastPatience, prometheus.NewGauge(prometheus.GaugeOpts{Name: "x"}))
 		begin := time.Now()
-		var all sync.WaitGroup
-		var putOff atomic.Int64
-		for range backlog {
-			all.Go(func() {
-				c := &claim{lane: postrider.LaneFirst, tenantName: "acme", targetID: 1, limit: limit, longest: time.Minute}
-				for refused := s.acquire(t.Context(), c); refused != whyNot; refused = s.acquire(t.Context(), c) {
-					putOff.Add(1)
-					time.Sleep(max(s.promise(c, refused), leastDefer))
-				}
-				took := quick
-				if time.Since(begin) < trouble {
-					took = slow
-				}
-				time.Sleep(took)
-				s.release(c, took)
-			})
-		}
-		all.Wait()
+		putOff := sending(t, s, "acme", 1, backlog, limit, func() time.Duration {
+			if time.Since(begin) < trouble {
+				return slow
+			}
+			return quick
+		})()
 		took := time.Since(begin)
-		t.Logf("%d in %v, put off %d times", backlog, took, putOff.Load())
-		if most := trouble + slow + 4*backlog/limit*quick; took > most {
+		t.Logf("%d in %v, put off %d times", backlog, took, putOff)
+		if most := trouble + slow + 5*backlog/limit*quick; took > most {
 			t.Errorf("%d were sent in %v, want %v at most", backlog, took, most)
 		}
+	})
+}
+
+// TestBacklogsComeBackBesideOneAnother: a large backlog of one tenant, put off far, keeps nothing of another's from coming back.
+func TestBacklogsComeBackBesideOneAnother(t *testing.T) {
+	t.Parallel()
+	const limit, n, latency = 32, 2000, 100 * time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlots(DefaultMaxInFlight, leastPatience, prometheus.NewGauge(prometheus.GaugeOpts{Name: "x"}))
+		stopped := make(chan struct{})
+		go func() {
+			for tick := time.Tick(time.Second); ; {
+				select {
+				case <-tick:
+					s.sweep()
+				case <-stopped:
+					return
+				}
+			}
+		}()
+		hanging := sending(t, s, "flood", 1, 20_000, 400, func() time.Duration { return 10 * time.Second })
+		time.Sleep(5 * time.Second)
+		begin := time.Now()
+		sending(t, s, "acme", 2, n, limit, func() time.Duration { return latency })()
+		if took, alone := time.Since(begin), n/limit*latency; took > 2*alone {
+			t.Errorf("%d were sent in %v beside the backlog, which take %v", n, took, alone)
+		}
+		hanging()
+		close(stopped)
 	})
 }

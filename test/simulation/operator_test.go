@@ -152,19 +152,35 @@ func (w *world) subscribe(p *place, pattern string) {
 		p.subs = append(p.subs, &subscription{sub.ID, filter.ID, pattern, true})
 		return
 	}
+	for _, s := range w.subscriptions(p) {
+		if s.FilterID == filter.ID {
+			p.subs = append(p.subs, &subscription{s.ID, filter.ID, pattern, true})
+		}
+	}
+}
+
+// shown is a subscription as the API shows it.
+type shown struct {
+	ID, TargetID, FilterID int64
+	Active                 bool
+}
+
+// subscriptions lists those of a place.
+func (w *world) subscriptions(p *place) (its []shown) {
+	w.t.Helper()
 	for after := ""; ; {
 		var page struct {
-			Items []struct{ ID, TargetID, FilterID int64 }
+			Items []shown
 			Next  string
 		}
 		w.insist(p.tenant, http.MethodGet, "/webhooks/subscriptions?limit=200"+after, nil, &page)
 		for _, s := range page.Items {
-			if s.TargetID == p.id && s.FilterID == filter.ID {
-				p.subs = append(p.subs, &subscription{s.ID, filter.ID, pattern, true})
+			if s.TargetID == p.id {
+				its = append(its, s)
 			}
 		}
 		if page.Next == "" {
-			return
+			return its
 		}
 		after = "&after=" + url.QueryEscape(page.Next)
 	}

@@ -66,3 +66,23 @@ func TestForgotten(t *testing.T) {
 		}
 	}
 }
+
+// TestExcused has an outcome excused that a crash undid before it was tried again, and none that had the time for it.
+func TestExcused(t *testing.T) {
+	t.Parallel()
+	taken := arrival{attempt: 3, from: second(0), until: second(0)}
+	broken := upheaval{from: second(0), until: second(13), disk: true, twins: true}
+	for name, test := range map[string]struct {
+		upheavals []upheaval
+		want      bool
+	}{
+		"a crash before it is tried again": {[]upheaval{broken, crashAt(16.5)}, true},
+		"a crash long after":               {[]upheaval{broken, crashAt(30)}, false},
+		"no crash":                         {[]upheaval{broken}, false},
+	} {
+		w := &world{upheavals: test.upheavals}
+		if got := w.excused(taken); got != test.want {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -67,6 +68,21 @@ func (w *world) check() {
 	}
 	for _, p := range w.places {
 		w.checkArrivals(p, recorded)
+		w.checkSubscriptions(p)
+	}
+}
+
+// checkSubscriptions holds a place's subscriptions, as the API shows them, against what the operator has done.
+func (w *world) checkSubscriptions(p *place) {
+	want, got := map[int64]bool{}, map[int64]bool{}
+	for _, s := range p.subs {
+		want[s.id] = s.active
+	}
+	for _, s := range w.subscriptions(p) {
+		got[s.ID] = s.Active
+	}
+	if !maps.Equal(got, want) {
+		w.t.Errorf("%s has the subscriptions %v (active or not), want %v", p.receiver.name, got, want)
 	}
 }
 

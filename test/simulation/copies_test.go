@@ -4,16 +4,18 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/postrider/postrider/internal/steady"
 )
 
 // A twin is made where an upheaval hits a delivery: before the position of its event is durable (and this long after it), or
 // while its pack is in hand, which it is until the last of the deliveries that share the pack is dealt with, or while it moves: a retry
 // that was merged with others is sent at once, and removed from the retry lane only when it is durable where it was put. None of these
-// ends while the disk fails, or is slow.
+// ends while the disk fails, or is slow; what failed is tried again after a pause, which may outlast the fault by its length.
 const (
 	positionLag = 2 * time.Second
 	packOpen    = 15 * time.Second
-	movingLag   = 2 * time.Second // after a fault of the disk; where there is none, moving takes no time
+	triedAgain  = steady.LongPause + 2*time.Second // and durable, once the disk is well
 )
 
 // checkCopies holds the copies of each attempt against their bound. Each hit at most doubles the copies of a delivery that are on their
@@ -42,11 +44,11 @@ func (w *world) checkCopies(p *place, id string, list []arrival) {
 // hits is how often an upheaval found a delivery on its way: as one whose event may be read again, as one in hand, and as one that
 // was moving. One upheaval may find it as all of these.
 func (w *world) hits(e *published, list []arrival) (n int) {
-	read := w.put(e.until.Add(positionLag), positionLag)
+	read := w.put(e.until.Add(positionLag), triedAgain)
 	inHand, moved := make([]time.Time, len(list)), make([]time.Time, len(list))
 	for i, a := range list {
 		inHand[i] = w.put(a.until.Add(packOpen), packOpen)
-		moved[i] = w.put(a.from, movingLag)
+		moved[i] = w.put(a.from, triedAgain) // on a disk that is well it takes no time
 	}
 	found := func(u *upheaval, until []time.Time, may func(arrival) bool) int {
 		for i, a := range list {
@@ -81,14 +83,14 @@ func (w *world) put(end time.Time, lag time.Duration) time.Time {
 
 // excused reports whether an upheaval fell into an attempt, so that its outcome may be lost.
 func (w *world) excused(a arrival) bool {
-	until := w.put(a.until, positionLag)
+	until := w.put(a.until, triedAgain)
 	return slices.ContainsFunc(w.upheavals, func(u upheaval) bool { return u.twins && !u.disk && u.meets(a.from, until) })
 }
 
 // forgotten reports whether a crash may have undone all that was known of a message that was sent: items are sent before they are
 // durable. Its event is read again then, and by now the place may want it no more.
 func (w *world) forgotten(p *place, e *published, a arrival) bool {
-	read := w.put(e.until.Add(positionLag), positionLag)
+	read := w.put(e.until.Add(positionLag), triedAgain)
 	return slices.ContainsFunc(w.upheavals, func(u upheaval) bool {
 		return u.twins && !u.disk && u.meets(a.from, read) &&
 			p.ever(a.from, w.through(u.until.Add(lag), lag), func(f *face) bool { return !f.wants(e) })

@@ -92,7 +92,12 @@ func (o *operator) retune(p *place) {
 		return
 	}
 	s := p.subs[o.random.IntN(len(p.subs))]
-	s.pattern = somePattern(o.random)
+	pattern := somePattern(o.random)
+	for _, other := range p.subs {
+		if other.filter == s.filter { // one subscription that was made twice, for lack of an answer
+			other.pattern = pattern
+		}
+	}
 	o.insist(p.tenant, http.MethodPatch, fmt.Sprintf("/webhooks/filters/%d", s.filter), map[string]any{"events": []string{s.pattern}}, nil)
 }
 
@@ -112,11 +117,12 @@ func (o *operator) remove(p *place) {
 	}
 	i := o.random.IntN(len(p.subs))
 	s := p.subs[i]
-	path := fmt.Sprintf("/webhooks/subscriptions/%d", s.id)
 	if o.random.IntN(2) == 0 {
-		path = fmt.Sprintf("/webhooks/filters/%d?cascade=true", s.filter)
+		o.insist(p.tenant, http.MethodDelete, fmt.Sprintf("/webhooks/filters/%d?cascade=true", s.filter), nil, nil)
+		p.subs = slices.DeleteFunc(p.subs, func(other *subscription) bool { return other.filter == s.filter })
+		return
 	}
-	o.insist(p.tenant, http.MethodDelete, path, nil, nil)
+	o.insist(p.tenant, http.MethodDelete, fmt.Sprintf("/webhooks/subscriptions/%d", s.id), nil, nil)
 	p.subs = slices.Delete(p.subs, i, i+1)
 }
 
@@ -146,19 +152,35 @@ func (w *world) subscribe(p *place, pattern string) {
 		p.subs = append(p.subs, &subscription{sub.ID, filter.ID, pattern, true})
 		return
 	}
+	for _, s := range w.subscriptions(p) {
+		if s.FilterID == filter.ID {
+			p.subs = append(p.subs, &subscription{s.ID, filter.ID, pattern, true})
+		}
+	}
+}
+
+// shown is a subscription as the API shows it.
+type shown struct {
+	ID, TargetID, FilterID int64
+	Active                 bool
+}
+
+// subscriptions lists those of a place.
+func (w *world) subscriptions(p *place) (its []shown) {
+	w.t.Helper()
 	for after := ""; ; {
 		var page struct {
-			Items []struct{ ID, TargetID, FilterID int64 }
+			Items []shown
 			Next  string
 		}
 		w.insist(p.tenant, http.MethodGet, "/webhooks/subscriptions?limit=200"+after, nil, &page)
 		for _, s := range page.Items {
-			if s.TargetID == p.id && s.FilterID == filter.ID {
-				p.subs = append(p.subs, &subscription{s.ID, filter.ID, pattern, true})
+			if s.TargetID == p.id {
+				its = append(its, s)
 			}
 		}
 		if page.Next == "" {
-			return
+			return its
 		}
 		after = "&after=" + url.QueryEscape(page.Next)
 	}

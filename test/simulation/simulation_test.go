@@ -18,8 +18,9 @@ import (
 
 var (
 	oneSeed = flag.Uint64("seed", 0, "run this seed alone")
-	seeds   = flag.Int("seeds", 16, "run so many seeds, and one that is drawn")
+	seeds   = flag.Int("seeds", 16, "run so many seeds")
 	from    = flag.Uint64("from", 1, "the first of them")
+	draw    = flag.Int("draw", 0, "run so many more, which are drawn and printed")
 )
 
 // TestNothingIsLost plays seeds.
@@ -45,7 +46,8 @@ func TestNothingIsLost(t *testing.T) {
 	}
 }
 
-// drawn are the seeds to play: those that are always played, and one that is new each time.
+// drawn are the seeds to play: those that are always played, so that a change is judged by what it does, and new ones where they are
+// asked for.
 func drawn(t *testing.T) []uint64 {
 	t.Helper()
 	if *oneSeed != 0 {
@@ -59,7 +61,10 @@ func drawn(t *testing.T) []uint64 {
 	for i := range n {
 		list = append(list, *from+uint64(i))
 	}
-	fresh := rand.Uint64()
-	t.Logf("a new seed: %d", fresh)
-	return append(list, fresh)
+	for range *draw {
+		fresh := rand.Uint64()
+		t.Logf("a new seed: %d", fresh)
+		list = append(list, fresh)
+	}
+	return list
 }

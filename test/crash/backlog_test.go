@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	backlog     = 12_000
+	backlog     = 40_000
 	batch       = 1000
+	aFew        = 300
 	uncommitted = 1000 // events whose position is not durable
 	notDurable  = 1024 // deliveries whose outcome, or the removal of whose item, is not
 	packOf      = 100  // deliveries
@@ -26,14 +27,17 @@ type counter struct {
 	mu       sync.Mutex
 	messages int
 	seen     map[string]struct{}
+	begun    chan struct{} // closed once a few have arrived
 }
 
 func newCounter(t *testing.T) *counter {
 	t.Helper()
-	c := &counter{seen: map[string]struct{}{}}
+	c := &counter{seen: map[string]struct{}{}, begun: make(chan struct{})}
 	c.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		c.mu.Lock()
-		c.messages++
+		if c.messages++; c.messages == aFew {
+			close(c.begun)
+		}
 		c.seen[r.Header.Get("webhook-id")] = struct{}{}
 		c.mu.Unlock()
 		time.Sleep(10 * time.Millisecond)
@@ -64,15 +68,23 @@ func (c *counter) await(t *testing.T, n int) {
 func TestKillInABacklog(t *testing.T) {
 	t.Parallel()
 	data, receiver := t.TempDir(), newCounter(t)
-	s := harness.Start(t, data, settings...)
+	s := harness.Start(t, data, "--roles", "api") // the events wait for their consumer
 	s.Subscribe(t, s.Target(t, receiver.URL).ID, []string{"crash.*"})
 	for range backlog / batch {
 		publishBatch(t, s)
 	}
-	receiver.await(t, 1000)
+	s.Stop(t)
+	s = harness.Start(t, data, settings...)
+	<-receiver.begun
 	s.Kill()
-	harness.Start(t, data, settings...)
+	s = harness.Start(t, data, settings...)
 	receiver.await(t, backlog)
+	harness.Await(t, func() string { // the twins come last
+		if waiting(t, s) > 0 {
+			return "the queue is not empty"
+		}
+		return ""
+	})
 	messages, distinct := receiver.counts()
 	twins := messages - distinct
 	// What is sent, and what waits in hand for a slot; what a retry manager moves is a part of that, and its take no more than two packs.
@@ -81,6 +93,17 @@ func TestKillInABacklog(t *testing.T) {
 	if twins > bound || distinct != backlog {
 		t.Errorf("%d events and %d twins, want %d and at most %d", distinct, twins, backlog, bound)
 	}
+}
+
+// waiting is how many items are in the queue.
+func waiting(t *testing.T, s *harness.Server) (n float64) {
+	t.Helper()
+	for _, lane := range []string{"first", "retry", "bulk"} {
+		for _, state := range []string{"due", "delayed"} {
+			n += s.Metric(t, `postrider_queue_items{lane="`+lane+`",state="`+state+`"}`)
+		}
+	}
+	return n
 }
 
 // publishBatch publishes small events in one request.

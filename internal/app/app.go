@@ -69,6 +69,7 @@ type app struct {
 	adminKey  string
 	adminFile string
 	box       *seal.Box
+	keyless   bool // DATA had no secret key at the start
 	health    *health
 }
 
@@ -98,6 +99,7 @@ func (a *app) serve(ctx context.Context, front *front) error {
 
 // open opens the engines and the keys.
 func (a *app) open(ctx context.Context) error {
+	a.keyless = lacksSecretKey(a.Config)
 	if err := a.openEngines(ctx); err != nil {
 		return err
 	}

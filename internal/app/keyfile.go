@@ -63,6 +63,12 @@ func secretKey(c *config.Config) ([]byte, error) {
 	return key, nil
 }
 
+// lacksSecretKey reports whether no secret key is configured, and none is in DATA.
+func lacksSecretKey(c *config.Config) bool {
+	_, err := os.Stat(filepath.Join(c.Data, SecretKeyFile))
+	return c.SecretKey == nil && errors.Is(err, fs.ErrNotExist)
+}
+
 // ownKey is drawn from the secret key. It proves Postrider's own events on a log that others may write to.
 func ownKey(c *config.Config) ([]byte, error) {
 	key, err := secretKey(c)

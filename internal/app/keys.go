@@ -29,13 +29,25 @@ func (a *app) openKeys(ctx context.Context) error {
 	err = a.engines.database.CheckSecretKey(ctx, a.box.Fingerprint())
 	var fault *postrider.Error
 	if errors.As(err, &fault) && fault.Code == postrider.CodeConflict {
-		return fmt.Errorf("the secret key (--secret-key, or %s) is not the one that this database was written with, so the secrets in it cannot be read: put the former key back",
-			filepath.Join(a.Config.Data, SecretKeyFile))
+		return a.wrongSecretKey()
 	}
 	if err != nil {
 		return fmt.Errorf("checking the secret key: %w", err)
 	}
 	return nil
+}
+
+// wrongSecretKey refuses a key that is not the database's. One that this start made is removed: it is of no use, and it would be in the
+// way of the one that is to be put back.
+func (a *app) wrongSecretKey() error {
+	path := filepath.Join(a.Config.Data, SecretKeyFile)
+	if a.keyless {
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("removing the new secret key, which is not the one that this database was written with: %w", err)
+		}
+		return fmt.Errorf("there is no secret key (--secret-key, or %s), but this database was written with one, without which the secrets in it cannot be read: put it back", path)
+	}
+	return fmt.Errorf("the secret key (--secret-key, or %s) is not the one that this database was written with, so the secrets in it cannot be read: put the former key back", path)
 }
 
 // newInstance names this process among others that use the same database.

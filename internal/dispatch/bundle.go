@@ -46,21 +46,28 @@ func (d *Dispatcher) bundled(p *parcel) bool {
 	return true
 }
 
-// settleRecorded settles parcels whose outcomes are durable. Where items cost, those that are to be tried again are bundled.
-func (d *Dispatcher) settleRecorded(ctx context.Context, parcels []*parcel) {
+// settleRecorded settles parcels whose outcomes are durable, of which it is told how many those are. Where items cost, those that are to
+// be tried again are bundled. Deliveries stay open until the queue has answered for the first time: what it then refuses is told of, and
+// must not keep the others from being sent.
+func (d *Dispatcher) settleRecorded(ctx context.Context, parcels []*parcel, outcomes int) {
 	var now, later []*parcel
+	open := 0
 	for _, p := range parcels {
 		if d.limits.Gather > 0 && d.bundles(p) {
 			later = append(later, p)
 		} else {
 			now = append(now, p)
+			open += p.size()
 		}
 	}
+	d.recorder.less(outcomes - open)
 	var bundle sync.WaitGroup
 	if len(later) > 0 && d.bundler.add(later...) {
 		bundle.Go(func() { d.bundle(ctx) })
 	}
-	d.settle(ctx, now)
+	refused := d.settleOnce(ctx, now)
+	d.recorder.less(open)
+	d.settleRest(ctx, refused)
 	bundle.Wait()
 }
 

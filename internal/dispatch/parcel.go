@@ -30,10 +30,16 @@ type follow struct {
 
 func newParcel(l *life, lane postrider.Lane, lease *postrider.Lease) *parcel {
 	p := &parcel{life: l, lane: lane, lease: lease}
-	if lease.Pack != nil {
-		p.left = len(lease.Pack.Deliveries)
-	}
+	p.left = p.size()
 	return p
+}
+
+// size is how many deliveries the pack has.
+func (p *parcel) size() int {
+	if p.lease.Pack == nil {
+		return 0
+	}
+	return len(p.lease.Pack.Deliveries)
 }
 
 // job is one delivery in hand.

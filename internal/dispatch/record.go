@@ -13,12 +13,16 @@ import (
 )
 
 const (
-	batchOutcomes  = 1000
-	batchesFlying  = 32     // that wait for their commits
-	waitingRecords = 16_384 // outcomes that are not durable, beyond which nothing is taken
-	recordTimeout  = 5 * time.Second
-	divertFor      = 5 * time.Second
+	batchOutcomes = 1000
+	batchesFlying = 32   // that wait for their commits
+	leastOpen     = 1024 // of maxOpen
+	recordTimeout = 5 * time.Second
+	divertFor     = 5 * time.Second
 )
+
+// maxOpen is how many deliveries may be open when more are taken; what is in hand then is sent all the same. A crash has all of them sent
+// again. 1,024 are enough for 1,000 a second where outcomes take a second to be durable, and for 10,000 where they take 100 ms.
+func maxOpen(inFlight int) int64 { return int64(max(2*inFlight, leastOpen)) }
 
 // entry is an outcome to be recorded, and the delivery that it belongs to.
 type entry struct {
@@ -37,14 +41,16 @@ type recorder struct {
 	mu      sync.Mutex
 	waiting []entry
 	closed  bool
+	room    chan struct{} // closed once there is some; nil: nobody waits for it
 
-	open    atomic.Int64 // outcomes that are not durable
+	limit   int64
+	open    atomic.Int64 // deliveries dealt with whose outcome, or the removal of whose item after it, is not durable
 	blocked atomic.Int64 // batches that neither the log nor the queue takes
 	until   atomic.Int64 // in nanoseconds since 1970: before, the outcome log is not asked
 }
 
 func newRecorder(d *Dispatcher) *recorder {
-	return &recorder{d: d, flying: make(chan struct{}, batchesFlying), kicked: make(chan struct{}, 1)}
+	return &recorder{d: d, limit: maxOpen(d.MaxInFlight), flying: make(chan struct{}, batchesFlying), kicked: make(chan struct{}, 1)}
 }
 
 // add takes an outcome. It does not block.
@@ -71,14 +77,47 @@ func (r *recorder) close() {
 	r.kick()
 }
 
-// calm waits while outcomes cannot be recorded; false if ctx ended.
+// calm waits while outcomes cannot be recorded, or too many deliveries are open; false if ctx ended.
 func (r *recorder) calm(ctx context.Context) bool {
-	for r.blocked.Load() > 0 || r.open.Load() > waitingRecords {
-		if !steady.Sleep(ctx, steady.FirstPause) {
-			return false
+	for ctx.Err() == nil {
+		if r.blocked.Load() == 0 && r.open.Load() <= r.limit {
+			return true
 		}
+		look := time.NewTimer(steady.FirstPause)
+		select {
+		case <-r.roomy():
+		case <-look.C:
+		case <-ctx.Done():
+		}
+		look.Stop()
 	}
-	return ctx.Err() == nil
+	return false
+}
+
+// roomy is closed once there is room; nil if there is some, and what is waited for is another thing.
+func (r *recorder) roomy() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.open.Load() <= r.limit {
+		return nil
+	}
+	if r.room == nil {
+		r.room = make(chan struct{})
+	}
+	return r.room
+}
+
+// less notes that n deliveries fewer are open.
+func (r *recorder) less(n int) {
+	if r.open.Add(-int64(n)) > r.limit {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.room != nil {
+		close(r.room)
+		r.room = nil
+	}
 }
 
 // run records until close, or until ctx ends.
@@ -131,14 +170,13 @@ func (r *recorder) finish(ctx context.Context, batch []entry) {
 		r.d.Logger.Error("outcomes are not recorded; their deliveries come again when their leases end", "outcomes", len(outcomes))
 		return
 	}
-	r.open.Add(-int64(len(batch)))
 	var ended []*parcel
 	for i := range batch {
 		if batch[i].parcel.done(batch[i].follow) {
 			ended = append(ended, batch[i].parcel)
 		}
 	}
-	r.d.settleRecorded(ctx, ended)
+	r.d.settleRecorded(ctx, ended, len(batch))
 }
 
 // durable tries the outcome log and the queue by turns until one has the outcomes; false if ctx ended.

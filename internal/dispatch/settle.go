@@ -11,9 +11,20 @@ import (
 // lapsedDelay is the pause before a pack comes again whose lease was too short for it.
 const lapsedDelay = time.Second
 
-// settle ends the leases of parcels that are dealt with, each together with all that follows. They are settled without
-// waiting in between, so that the queue can commit them together, and waited for then.
+// settle ends the leases of parcels that are dealt with, each together with all that follows.
 func (d *Dispatcher) settle(ctx context.Context, parcels []*parcel) {
+	d.settleRest(ctx, d.settleOnce(ctx, parcels))
+}
+
+// refusal is a parcel that the queue did not settle.
+type refusal struct {
+	parcel *parcel
+	err    error
+}
+
+// settleOnce settles parcels without waiting in between, so that the queue can commit them together, waits for them, and returns those
+// that were refused.
+func (d *Dispatcher) settleOnce(ctx context.Context, parcels []*parcel) (refused []refusal) {
 	type landing struct {
 		commit *postrider.Commit
 		err    error
@@ -28,8 +39,15 @@ func (d *Dispatcher) settle(ctx context.Context, parcels []*parcel) {
 			err = l.commit.Wait(ctx)
 		}
 		if err != nil {
-			d.settleAgain(ctx, parcels[i], err)
+			refused = append(refused, refusal{parcels[i], err})
 		}
+	}
+	return refused
+}
+
+func (d *Dispatcher) settleRest(ctx context.Context, refused []refusal) {
+	for _, r := range refused {
+		d.settleAgain(ctx, r.parcel, r.err)
 	}
 }
 

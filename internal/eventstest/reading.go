@@ -1,6 +1,7 @@
 package eventstest
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -83,6 +84,52 @@ func testNextIgnoresCommit(t *testing.T, h Harness) {
 	for _, b := range batches {
 		r.Commit(b)
 	}
+}
+
+// Of a backlog no more is handed out, while nothing is committed, than a crash may have read again; what is committed makes room, also if
+// nothing else is written.
+func testUncommittedAreBounded(t *testing.T, h Harness) {
+	const backlog, bound = 3000, 1000
+	for n := 0; n < backlog; n += 100 {
+		list := make([]*postrider.Event, 100)
+		for i := range list {
+			list[i] = NewEvent("acme", n+i)
+		}
+		appendAll(t, h.Log, list...)
+	}
+	r := reader(t, h.Log)
+	ctx := patient(t)
+	var batches []*postrider.EventBatch
+	open := map[string]int{}
+	for seen := 0; seen < backlog; {
+		b, err := nextWithin(ctx, r, 500*time.Millisecond)
+		switch {
+		case err == nil:
+			batches = append(batches, b)
+			seen += len(b.Events)
+			if open[b.Partition] += len(b.Events); open[b.Partition] > bound {
+				t.Fatalf("%d events of partition %s were handed out and not committed, want at most %d", open[b.Partition], b.Partition, bound)
+			}
+		case ctx.Err() != nil:
+			t.Fatalf("nothing more comes after %d of %d events: %v", seen, backlog, err)
+		case postrider.CodeOf(err) != postrider.CodeUnavailable: // nothing more comes, for now
+			for _, b := range batches {
+				r.Commit(b)
+			}
+			batches = nil
+			clear(open)
+		}
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// nextWithin is Next, which must not take longer.
+func nextWithin(ctx context.Context, r postrider.EventReader, d time.Duration) (*postrider.EventBatch, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return r.Next(ctx)
 }
 
 // Positions, times and derived ids are the same at each read.

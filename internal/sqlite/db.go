@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -20,7 +21,10 @@ import (
 // FileName is the name of the file in the data folder.
 const FileName = "postrider.db"
 
-const readers = 4
+const (
+	readers = 4
+	walKept = 64 << 20 // of the -wal file, which grows over it while somebody reads for long, when it begins anew
+)
 
 // Options say where the file is, and how it is used.
 type Options struct {
@@ -85,6 +89,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 func (db *DB) open(ctx context.Context) error {
 	var err error
 	path := filepath.Join(db.options.Dir, FileName)
+	db.makePrivate(path)
 	if db.write, err = openFile(path, false); err != nil {
 		return err
 	}
@@ -101,6 +106,20 @@ func (db *DB) open(ctx context.Context) error {
 		return err
 	}
 	return db.openEngines(ctx)
+}
+
+// makePrivate makes the file so that its owner alone may read it; SQLite would have the umask decide, and gives the -wal and -shm files the
+// mode that this one has. A file that is there is left as it is: others may be meant to read it. What fails here SQLite fails at too, and
+// tells better.
+func (db *DB) makePrivate(path string) {
+	if f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600); err == nil {
+		_ = f.Close() // nothing was written
+		return
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
+		db.log.Warn("the data file can be read by other users of this machine, unless its folder keeps them out; chmod 600 ends that",
+			"file", path, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
+	}
 }
 
 func (db *DB) openEngines(ctx context.Context) error {
@@ -129,7 +148,8 @@ func openFile(path string, readOnly bool) (*sql.DB, error) {
 	if readOnly {
 		dsn += "&_pragma=query_only(1)&_pragma=cache_size(-4000)"
 	} else {
-		dsn += "&_pragma=auto_vacuum(incremental)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=wal_autocheckpoint(2000)&_pragma=cache_size(-16000)"
+		dsn += "&_pragma=auto_vacuum(incremental)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=wal_autocheckpoint(2000)&_pragma=cache_size(-16000)" +
+			fmt.Sprintf("&_pragma=journal_size_limit(%d)", walKept)
 	}
 	if vfs := indexVFS(readOnly); vfs != "" {
 		dsn += "&vfs=" + vfs

@@ -35,8 +35,10 @@ type events struct {
 	done    chan struct{} // closed by stop
 	stopped bool
 
-	committed int64 // what the reader has dealt with: the position after it
-	saved     int64 // what of it is in the file or in a group
+	committed int64         // what the reader has dealt with: the position after it
+	saved     int64         // what of it is durable
+	moved     chan struct{} // closed and replaced when saved moves
+	hasty     bool          // Next waits for that
 	timer     *time.Timer
 }
 
@@ -46,7 +48,7 @@ var (
 )
 
 func openEvents(ctx context.Context, db *DB) (*events, error) {
-	e := &events{db: db, arrived: make(chan struct{}), done: make(chan struct{})}
+	e := &events{db: db, arrived: make(chan struct{}), moved: make(chan struct{}), done: make(chan struct{})}
 	var last sql.NullInt64
 	if err := db.read.QueryRowContext(ctx, "SELECT max(position) FROM events").Scan(&last); err != nil {
 		return nil, fault("read events", err)
@@ -196,6 +198,8 @@ func (e *events) savePosition(t *tx) error {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.saved = max(e.saved, committed)
+		close(e.moved)
+		e.moved = make(chan struct{})
 	})
 	return nil
 }

@@ -10,6 +10,8 @@
 //     Nothing but a kill makes a twin: the second copy arrives after the kill that ended the round of its event. (Both
 //     may: one from the queue, one from the event that is read again);
 //   - at the end every delivery of an accepted event is in one final state, delivered.
+//
+// The same holds while a backlog drains.
 package crash
 
 import (

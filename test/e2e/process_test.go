@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -101,6 +102,9 @@ func TestLostSecretKeyIsRefused(t *testing.T) {
 	out, err := harness.Command(t.Context(), "serve", "--listen", "127.0.0.1:0", "--data", data).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "secret") {
 		t.Errorf("another secret key is taken: %v\n%s", err, out)
+	}
+	if _, err := os.Stat(filepath.Join(data, "secret.key")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a secret key that fits nothing was left behind: %v", err)
 	}
 }
 

@@ -92,12 +92,12 @@ func TestCheckIDs(t *testing.T) {
 
 func TestCheckURL(t *testing.T) {
 	t.Parallel()
-	for _, good := range []string{"http://example.com", "https://example.com:8443/a?b=c", "http://[2606:4700::1111]/x", "HTTP://example.com/"} {
+	for _, good := range []string{"http://example.com", "https://example.com:8443/a?b=c", "http://[2606:4700::1111]/x", "HTTP://example.com/", "http://example.com/a b/ü?a%20b=%C3%BC"} {
 		wantFields(t, postrider.CheckURL(good))
 	}
 	for _, bad := range []string{"", "example.com", "ftp://example.com", "http://", "http:///x", "http://u@example.com", "http://u:p@example.com",
 		"http://example.com/#f", "http://example.com#", "http://example.com:0", "http://example.com:65536", "http://example.com:", "http:example.com",
-		"http://exa mple.com", "http://example.com/" + strings.Repeat("x", 2048), "javascript:alert(1)", "//example.com", "http://%zz/"} {
+		"http://exa mple.com", "http://example.com/?a b", "http://example.com/?ä=1", "http://example.com/?a=\xff", "http://example.com/" + strings.Repeat("x", 2048), "javascript:alert(1)", "//example.com", "http://%zz/"} {
 		wantFields(t, postrider.CheckURL(bad), "url")
 	}
 }

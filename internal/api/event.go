@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -43,12 +42,12 @@ func publish(c *call) error {
 	if err != nil {
 		return err
 	}
-	body, release, err := c.readPayload(c.api.maxPayload())
+	body, share, err := c.readPayload(c.api.maxPayload())
 	if err != nil {
 		return err
 	}
 	event.Payload = postrider.Payload{Size: int64(len(body)), Bytes: body}
-	if err := c.traced([]*postrider.Event{event}, release); err != nil {
+	if err := c.traced([]*postrider.Event{event}, share.release); err != nil {
 		return err
 	}
 	return c.answer(http.StatusAccepted, eventID{event.ID})
@@ -78,54 +77,6 @@ func (c *call) eventHead() (*postrider.Event, error) {
 	}
 	faults.Add("contentType", postrider.CheckContentType(e.ContentType))
 	return e, faults.Err()
-}
-
-// readPayload reads a body of at most limit bytes within the memory budget. The function gives the budget back.
-func (c *call) readPayload(limit int64) ([]byte, func(), error) {
-	if c.r.ContentLength > limit {
-		c.api.metrics.refused.WithLabelValues("too_large").Inc()
-		return nil, nil, postrider.Errorf(postrider.CodeTooLarge, "the body has %d bytes; at most %d are taken", c.r.ContentLength, limit)
-	}
-	held := c.r.ContentLength
-	if held < 0 { // it is not told: what it may be is held
-		held = limit
-	}
-	if !c.api.Budget.TryAcquire(c.tenant, held) {
-		c.api.metrics.refused.WithLabelValues("memory").Inc()
-		return nil, nil, &postrider.Error{Code: postrider.CodeUnavailable, Message: "too much is being received at the moment", RetryAfter: time.Second}
-	}
-	release := func() { c.api.Budget.Release(c.tenant, held) }
-	body, err := c.readWithin(limit)
-	if err != nil {
-		release()
-		return nil, nil, err
-	}
-	return body, release, nil
-}
-
-// readWithin reads a body, which must come at a fair rate: a client that trickles must not hold memory.
-func (c *call) readWithin(limit int64) ([]byte, error) {
-	if c.r.ContentLength > limit { // before anything is allocated for it
-		return nil, bodyError(&http.MaxBytesError{Limit: limit}, limit)
-	}
-	deadline := bodyTime + time.Duration(max(c.r.ContentLength, 0)/bodyRate)*time.Second
-	control := http.NewResponseController(c.w)
-	_ = control.SetReadDeadline(time.Now().Add(deadline)) // not every writer has one
-	reader := http.MaxBytesReader(c.w, c.r.Body, limit)
-	if n := c.r.ContentLength; n >= 0 {
-		body := make([]byte, n)
-		if _, err := io.ReadFull(reader, body); err != nil {
-			return nil, bodyError(err, limit)
-		}
-		_ = control.SetReadDeadline(time.Time{}) // what follows takes its own time
-		return body, nil
-	}
-	body, err := io.ReadAll(reader)
-	if err != nil {
-		return nil, bodyError(err, limit) // the deadline holds on for what the server discards of the body
-	}
-	_ = control.SetReadDeadline(time.Time{})
-	return body, nil
 }
 
 // traced appends events that carry the trace of the request; see append.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/internal/api"
+	"github.com/postrider/postrider/internal/budget"
 )
 
 func TestPublish(t *testing.T) {
@@ -87,6 +88,99 @@ func TestPublishOverTheBudget(t *testing.T) {
 	s.budget.Release("third", 1<<20)
 	if held := s.budget.Held(); held != 0 {
 		t.Errorf("%d bytes are held", held)
+	}
+}
+
+// Bodies whose length is not told are held as they grow, so that many small ones fit; a large one that is alone fits too.
+func TestChunkedBodiesAreHeldAsTheyGrow(t *testing.T) {
+	t.Parallel()
+	log := &heldLog{appended: make(chan func(error))}
+	s := newServer(t, func(o *api.Options) {
+		log.EventLog = o.Events
+		o.Events = log
+	})
+	answers := make(chan answer)
+	const many = 30
+	chunked := func(n int) {
+		for range n {
+			go func() {
+				answers <- s.send(t, adminKey, "POST", "/webhooks/events?type=a", io.MultiReader(strings.NewReader(strings.Repeat("x", 1000))))
+			}()
+		}
+	}
+	chunked(many)
+	commits := make([]func(error), 0, many)
+	for range many {
+		select {
+		case complete := <-log.appended:
+			commits = append(commits, complete)
+		case a := <-answers:
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	if held := s.budget.Held(); held < many*1000 || held > many*2000 {
+		t.Errorf("%d bytes are held", held)
+	}
+	for _, complete := range commits {
+		complete(nil)
+	}
+	for range many {
+		if a := <-answers; a.status != 202 {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	}
+	if held := s.budget.Held(); held != 0 {
+		t.Errorf("%d bytes are held in the end", held)
+	}
+}
+
+func TestChunkedBodyAsLargeAsTheBudget(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, func(o *api.Options) { o.Budget = budget.New(1 << 20) })
+	for _, n := range []int{0, 1, 64<<10 - 1, 64 << 10, 64<<10 + 1, 100_000, 1<<20 - 1, 1 << 20} {
+		body := strings.Repeat("0123456789", n/10+1)[:n]
+		a := s.send(t, adminKey, "POST", "/webhooks/events?type=a", io.MultiReader(strings.NewReader(body)))
+		if a.status != 202 {
+			t.Fatalf("%d bytes: %d %s", n, a.status, a.body)
+		}
+		e, err := s.db.Events().(postrider.EventFinder).Find(t.Context(), "default", a.json(t)["id"].(string))
+		if err != nil || e.Payload.Size != int64(n) {
+			t.Fatalf("%d bytes: %+v, %v", n, e, err)
+		}
+		if e, err = s.db.Events().Read(t.Context(), e.Position); err != nil || string(e.Payload.Bytes) != body {
+			t.Errorf("%d bytes came otherwise: %v", n, err)
+		}
+	}
+}
+
+// What a batch becomes is held beside its body while it is read, and alone then.
+func TestBatchIsHeldWithItsPayloads(t *testing.T) {
+	t.Parallel()
+	log := &heldLog{appended: make(chan func(error))}
+	s := newServer(t, func(o *api.Options) {
+		log.EventLog = o.Events
+		o.Events = log
+	})
+	const size = 900 << 10
+	item := `{"eventType": "a", "payloadBase64": "` + strings.Repeat("eHh4", size/3) + `"}`
+	batch := "[" + item + strings.Repeat(" ", 1<<20) + "]"
+	answers := make(chan answer, 1)
+	go func() { answers <- s.do(t, adminKey, "POST", "/webhooks/events/batch", batch) }()
+	complete := <-log.appended
+	if held := s.budget.Held(); held < size || held > size+8 {
+		t.Errorf("%d bytes are held of payloads of %d", held, size)
+	}
+	complete(nil)
+	if a := <-answers; a.status != 202 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if !s.budget.TryAcquire("other", 8<<20-3<<20) { // room for the body, not for both
+		t.Fatal("the budget is not there")
+	}
+	s.want(t, 503, "POST", "/webhooks/events/batch", batch)
+	s.budget.Release("other", 8<<20-3<<20)
+	if held := s.budget.Held(); held != 0 {
+		t.Errorf("%d bytes are held in the end", held)
 	}
 }
 

@@ -33,7 +33,7 @@ func (c *call) readObject(types []string, mayBeEmpty bool) (object, error) {
 	if err := c.checkMedia(types, mayBeEmpty); err != nil {
 		return nil, err
 	}
-	body, err := c.readWithin(maxEntityBody)
+	body, err := c.readWithin(maxEntityBody, func(int64) error { return nil })
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +73,10 @@ func (c *call) checkMedia(types []string, mayBeEmpty bool) error {
 
 // bodyError makes an error of one that came while a body was read.
 func bodyError(err error, limit int64) error {
+	var refused *postrider.Error
+	if errors.As(err, &refused) {
+		return err
+	}
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
 		return postrider.Errorf(postrider.CodeTooLarge, "the body is over %d bytes", limit)

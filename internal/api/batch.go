@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -76,7 +77,7 @@ func parseBatch(body []byte, tenant string, maxPayload int64) ([]*postrider.Even
 		return nil, postrider.Errorf(postrider.CodeMalformed, "the body is not UTF-8")
 	}
 	if err := validJSON(body); err != nil {
-		return nil, malformed(err)
+		return nil, malformed(err, "array")
 	}
 	if bytes.TrimLeft(body, jsonSpace)[0] != '[' {
 		return nil, &postrider.Error{Code: postrider.CodeInvalid, Message: "the body must be a JSON array of events"}
@@ -110,7 +111,7 @@ func parseBatch(body []byte, tenant string, maxPayload int64) ([]*postrider.Even
 func parseItem(raw json.RawMessage, e *postrider.Event, prefix string, maxPayload int64, faults *postrider.Faults) error {
 	o, err := objectOf(raw) // the batch is valid, so it is
 	if err != nil {
-		faults.Addf(strings.TrimSuffix(prefix, "."), "must be an object whose members are there once")
+		addItem(faults, prefix, raw, err)
 		return nil
 	}
 	given := false
@@ -141,6 +142,21 @@ func parseItem(raw json.RawMessage, e *postrider.Event, prefix string, maxPayloa
 			{Field: prefix + "payload", Message: fmt.Sprintf("has %d bytes; at most %d are taken", e.Payload.Size, maxPayload)}}}
 	}
 	return nil
+}
+
+// addItem adds why an item was not read: by the members that are there twice, where it is that.
+func addItem(faults *postrider.Faults, prefix string, raw json.RawMessage, err error) {
+	var fault *postrider.Error
+	switch {
+	case errors.As(err, &fault) && len(fault.Fields) > 0:
+		for _, f := range fault.Fields {
+			faults.Addf(prefix+f.Field, "%s", f.Message)
+		}
+	case raw[0] != '{':
+		faults.Addf(strings.TrimSuffix(prefix, "."), "must be a JSON object")
+	default:
+		faults.Addf(strings.TrimSuffix(prefix, "."), "%v", err)
+	}
 }
 
 // checked reads a string and checks it; null and "" are no id and no content type, but not a type.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,25 +59,44 @@ func (c *call) eventHead() (*postrider.Event, error) {
 	var faults postrider.Faults
 	c.known(&faults)
 	h := c.r.Header
-	e := &postrider.Event{Tenant: c.tenant, ID: h.Get("Postrider-Event-Id"), Type: h.Get("Postrider-Event-Type"), ContentType: h.Get("Content-Type")}
+	e := &postrider.Event{Tenant: c.tenant, ID: h.Get(idHeader), Type: h.Get(typeHeader), ContentType: h.Get("Content-Type")}
+	for _, name := range []string{typeHeader, idHeader, "Content-Type"} {
+		if slices.ContainsFunc(h.Values(name), func(v string) bool { return v != h.Get(name) }) {
+			faults.Addf(name, "is there several times and differs")
+		}
+	}
+	from := "the header " + typeHeader
 	switch asked := c.r.URL.Query().Get("type"); {
 	case e.Type == "" && asked == "":
-		faults.Addf("Postrider-Event-Type", "is missing: give the event's type there or in ?type=")
+		faults.Addf(typeHeader, "is missing: give the event's type there or in ?type=")
 	case e.Type != "" && asked != "" && e.Type != asked:
 		faults.Addf("type", "differs from the header Postrider-Event-Type")
 	case e.Type == "":
-		e.Type = asked
+		e.Type, from = asked, "?type="
 	}
 	if e.Type != "" {
-		faults.Add("eventType", postrider.CheckPublishedType(e.Type))
+		addFrom(&faults, "eventType", from, postrider.CheckPublishedType(e.Type))
 	}
-	if _, given := h["Postrider-Event-Id"]; given {
-		faults.Add("id", postrider.CheckEventID(e.ID))
+	if _, given := h[idHeader]; given {
+		addFrom(&faults, "id", "the header "+idHeader, postrider.CheckEventID(e.ID))
 	} else {
 		e.ID = newEventID()
 	}
-	faults.Add("contentType", postrider.CheckContentType(e.ContentType))
+	addFrom(&faults, "contentType", "the header Content-Type", postrider.CheckContentType(e.ContentType))
 	return e, faults.Err()
+}
+
+// Headers of an event.
+const (
+	typeHeader = "Postrider-Event-Type"
+	idHeader   = "Postrider-Event-Id"
+)
+
+// addFrom adds what is wrong with a field, and where the client wrote it.
+func addFrom(faults *postrider.Faults, field, from string, err error) {
+	if err != nil {
+		faults.Addf(field, "%s (from %s)", firstMessage(err), from)
+	}
 }
 
 // traced appends events that carry the trace of the request; see append.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -53,6 +54,7 @@ func TestPublishFaultsAreNamed(t *testing.T) {
 		{"?type=a.*", "", "eventType"},
 		{"?type=postrider.target.disabled", "", "eventType"},
 		{"?type=a", "Postrider-Event-Type: b", "type"},
+		{"?type=a&%zz", "", "query"},
 		{"?type=a", "Postrider-Event-Id: a.b", "id"},
 		{"?type=a&x=y", "", "x"},
 		{"?type=" + strings.Repeat("x", 129), "", "eventType"},
@@ -64,6 +66,23 @@ func TestPublishFaultsAreNamed(t *testing.T) {
 		if got := s.want(t, 422, "POST", "/webhooks/events"+tt.query, "x", headers...).fields(t); got != tt.fields {
 			t.Errorf("%+v names %q", tt, got)
 		}
+	}
+	for _, want := range []string{"(from the header Postrider-Event-Type)", "(from the header Postrider-Event-Id)"} {
+		if a := s.want(t, 422, "POST", "/webhooks/events", "x", "Postrider-Event-Type: a..b", "Postrider-Event-Id: a.b"); !strings.Contains(string(a.body), want) {
+			t.Errorf("%s does not say %s", a.body, want)
+		}
+	}
+	r, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/webhooks/events", strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = http.Header{"Authorization": {"Bearer " + adminKey}, "Postrider-Event-Type": {"a", "b"}}
+	twice, err := s.http.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if twice.Body.Close(); twice.StatusCode != 422 {
+		t.Errorf("two types: %d", twice.StatusCode)
 	}
 	s.want(t, 413, "POST", "/webhooks/events?type=a", strings.Repeat("x", 1<<20+1))
 	chunked := s.send(t, adminKey, "POST", "/webhooks/events?type=a", io.MultiReader(strings.NewReader(strings.Repeat("x", 1<<20+1))))
@@ -219,11 +238,15 @@ func TestBatchFaultsAreNamed(t *testing.T) {
 		`[{"eventType": "a", "payload": "x", "colour": 1}]`:             "items[0].colour",
 		`[{"eventType": "a", "payload": "\ud800"}]`:                     "items[0].payload",
 		`[7, "x"]`: "items[0] items[1]",
+		`[{"eventType": "a", "payload": "x"}, {"eventType": "a", "payload": "x", "id": "a", "id": "b"}]`:  "items[1].id",
 		`[` + strings.Repeat(`{"eventType":"a","payload":""},`, 1000) + `{"eventType":"a","payload":""}]`: "items",
 	} {
 		if got := s.want(t, 422, "POST", "/webhooks/events/batch", body).fields(t); got != fields {
 			t.Errorf("%.100s names %q, want %q", body, got, fields)
 		}
+	}
+	if a := s.want(t, 400, "POST", "/webhooks/events/batch", ""); !strings.Contains(string(a.body), "JSON array") {
+		t.Errorf("%s asks for no array", a.body)
 	}
 	for body, status := range map[string]int{"": 400, "[": 400, "[{]": 400, "[] x": 400, "{}": 422, "[\"\xff\"]": 400} {
 		s.want(t, status, "POST", "/webhooks/events/batch", body)

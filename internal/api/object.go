@@ -92,7 +92,7 @@ func parseObject(raw []byte) (object, error) {
 		return nil, postrider.Errorf(postrider.CodeMalformed, "the body is not UTF-8")
 	}
 	if err := validJSON(raw); err != nil {
-		return nil, malformed(err)
+		return nil, malformed(err, "object")
 	}
 	return objectOf(raw)
 }
@@ -131,9 +131,10 @@ func objectOf(valid []byte) (object, error) {
 	return o, faults.Err()
 }
 
-func malformed(err error) error {
+// malformed tells why the body is no JSON; wanted is what it should have been.
+func malformed(err error, wanted string) error {
 	if err == io.EOF { //nolint:errorlint // Decoder returns it bare
-		return postrider.Errorf(postrider.CodeMalformed, "the body is empty or breaks off: a JSON object is needed")
+		return postrider.Errorf(postrider.CodeMalformed, "the body is empty or breaks off: a JSON %s is needed", wanted)
 	}
 	return postrider.Errorf(postrider.CodeMalformed, "the body is not JSON: %s", err.Error())
 }

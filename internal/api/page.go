@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,9 +36,13 @@ func (c *call) page(faults *postrider.Faults) postrider.Page {
 	return p
 }
 
-// known refuses query parameters that the route does not have, and those given more than once.
+// known refuses query parameters that the route does not have, those given more than once, and what is no query.
 func (c *call) known(faults *postrider.Faults) {
-	for name, values := range c.r.URL.Query() {
+	query, err := url.ParseQuery(c.r.URL.RawQuery)
+	if err != nil { // URL.Query leaves out what it can't read
+		faults.Addf("query", "is malformed: %v", err)
+	}
+	for name, values := range query {
 		switch {
 		case !slices.ContainsFunc(c.route.query, func(p parameter) bool { return p.name == name }):
 			faults.Addf(name, "is no query parameter here")

@@ -68,6 +68,14 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
+func TestPatternOverItsLimit(t *testing.T) {
+	t.Parallel()
+	var e *postrider.Error
+	if err := postrider.CheckPattern(strings.Repeat("x", 129)); !errors.As(err, &e) || !strings.Contains(e.Fields[0].Message, "at most 128") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestCheckIDs(t *testing.T) {
 	t.Parallel()
 	for _, good := range []string{"evt_1", "a:b@c=d+e/f-g", strings.Repeat("x", 128)} {

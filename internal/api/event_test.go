@@ -283,6 +283,11 @@ func TestDeliveriesAndReplay(t *testing.T) {
 	if m := s.want(t, 200, "GET", "/webhooks/events/"+event, "").json(t); len(m["deliveries"].([]any)) != 1 {
 		t.Errorf("event %v", m)
 	}
+	for query, n := range map[string]int{"until=0001-01-01T00:00:00Z": 0, "until=1900-01-01T00:00:00Z": 0, "until=9999-01-01T00:00:00Z": 1, "since=0001-01-01T00:00:00Z": 1, "since=9999-01-01T00:00:00Z": 0} {
+		if got := s.want(t, 200, "GET", "/webhooks/deliveries?"+query, "").json(t)["items"].([]any); len(got) != n {
+			t.Errorf("%s: %d deliveries, want %d", query, len(got), n)
+		}
+	}
 	if m := s.want(t, 202, "POST", path+"/replay", "").json(t); m["state"] != "pending" {
 		t.Errorf("replayed %v", m)
 	}

@@ -72,7 +72,7 @@ func TestPublishFaultsAreNamed(t *testing.T) {
 			t.Errorf("%s does not say %s", a.body, want)
 		}
 	}
-	r, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/webhooks/events", strings.NewReader("x"))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/webhooks/events", strings.NewReader("x"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestPublishFaultsAreNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if twice.Body.Close(); twice.StatusCode != 422 {
+	if twice.Body.Close(); twice.StatusCode != http.StatusUnprocessableEntity {
 		t.Errorf("two types: %d", twice.StatusCode)
 	}
 	s.want(t, 413, "POST", "/webhooks/events?type=a", strings.Repeat("x", 1<<20+1))

@@ -68,6 +68,14 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
+func TestPatternOverItsLimit(t *testing.T) {
+	t.Parallel()
+	var e *postrider.Error
+	if err := postrider.CheckPattern(strings.Repeat("x", 129)); !errors.As(err, &e) || !strings.Contains(e.Fields[0].Message, "at most 128") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestCheckIDs(t *testing.T) {
 	t.Parallel()
 	for _, good := range []string{"evt_1", "a:b@c=d+e/f-g", strings.Repeat("x", 128)} {
@@ -92,12 +100,12 @@ func TestCheckIDs(t *testing.T) {
 
 func TestCheckURL(t *testing.T) {
 	t.Parallel()
-	for _, good := range []string{"http://example.com", "https://example.com:8443/a?b=c", "http://[2606:4700::1111]/x", "HTTP://example.com/"} {
+	for _, good := range []string{"http://example.com", "https://example.com:8443/a?b=c", "http://[2606:4700::1111]/x", "HTTP://example.com/", "http://example.com/a b/ü?a%20b=%C3%BC"} {
 		wantFields(t, postrider.CheckURL(good))
 	}
 	for _, bad := range []string{"", "example.com", "ftp://example.com", "http://", "http:///x", "http://u@example.com", "http://u:p@example.com",
 		"http://example.com/#f", "http://example.com#", "http://example.com:0", "http://example.com:65536", "http://example.com:", "http:example.com",
-		"http://exa mple.com", "http://example.com/" + strings.Repeat("x", 2048), "javascript:alert(1)", "//example.com", "http://%zz/"} {
+		"http://exa mple.com", "http://example.com/?a b", "http://example.com/?ä=1", "http://example.com/?a=\xff", "http://example.com/" + strings.Repeat("x", 2048), "javascript:alert(1)", "//example.com", "http://%zz/"} {
 		wantFields(t, postrider.CheckURL(bad), "url")
 	}
 }

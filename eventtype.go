@@ -34,7 +34,10 @@ func CheckPattern(pattern string) error {
 	if pattern == "*" {
 		return nil
 	}
-	if err := CheckEventType(strings.TrimSuffix(pattern, ".*")); err != nil || len(pattern) > MaxTypeLength {
+	if len(pattern) > MaxTypeLength {
+		return Invalid("events", "has %d characters; at most %d are allowed", len(pattern), MaxTypeLength)
+	}
+	if err := CheckEventType(strings.TrimSuffix(pattern, ".*")); err != nil {
 		return Invalid("events", "%q is no pattern: use an event type, a prefix such as \"core.orders.*\", or \"*\"", clip(pattern))
 	}
 	return nil

@@ -7,7 +7,7 @@ import (
 )
 
 // CheckURL refuses what a target's url must not be: anything but an absolute http or https URL with a host, without
-// userinfo and fragment, of at most 2,048 characters.
+// userinfo and fragment, of at most 2,048 characters, whose query is percent-encoded.
 func CheckURL(raw string) error {
 	if raw == "" {
 		return Invalid("url", "is missing: give the http or https URL that messages are sent to")
@@ -28,6 +28,9 @@ func CheckURL(raw string) error {
 		return Invalid("url", "must not carry a user or password: use headers")
 	case u.Fragment != "" || strings.Contains(raw, "#"):
 		return Invalid("url", "must not have a fragment (#…): it would never be sent")
+	}
+	if strings.IndexFunc(u.RawQuery, func(c rune) bool { return c <= ' ' || c >= 0x7f }) >= 0 { // net/url encodes a path, not a query
+		return Invalid("url", "has a query with blanks or characters beyond ASCII: they must be percent-encoded")
 	}
 	return checkPort(u)
 }

@@ -68,6 +68,7 @@ type API struct {
 	metrics *metrics
 	places  *budget.Budget // of requests being served
 	late    late
+	replays replays
 
 	unavailable struct { // requests that ended so
 		at       atomic.Int64 // when one was logged, in milliseconds

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/postrider/postrider"
 )
@@ -31,22 +34,11 @@ func publishBatch(c *call) error {
 	if err := c.checkMedia(jsonMedia, false); err != nil {
 		return err
 	}
-	body, release, err := c.readPayload(postrider.MaxBatchBytes)
+	events, share, err := c.readBatch()
 	if err != nil {
 		return err
 	}
-	handed := false
-	defer func() {
-		if !handed {
-			release()
-		}
-	}()
-	events, err := parseBatch(body, c.tenant, c.api.maxPayload())
-	if err != nil {
-		return err
-	}
-	handed = true
-	if err := c.traced(events, release); err != nil {
+	if err := c.traced(events, share.release); err != nil {
 		return err
 	}
 	out := list[eventID]{Items: make([]eventID, len(events))}
@@ -56,13 +48,36 @@ func publishBatch(c *call) error {
 	return c.answer(http.StatusAccepted, out)
 }
 
-// parseBatch reads a batch.
+// readBatch reads the events of a batch. While it parses them, both the body and their payloads are held, which are no larger; then
+// the payloads alone.
+func (c *call) readBatch() ([]*postrider.Event, *share, error) {
+	body, share, err := c.readPayload(postrider.MaxBatchBytes)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := share.grow(int64(cap(body) + len(body))); err != nil {
+		return nil, nil, err
+	}
+	events, err := parseBatch(body, c.tenant, c.api.maxPayload())
+	if err != nil {
+		share.release()
+		return nil, nil, err
+	}
+	held := 0
+	for _, e := range events {
+		held += cap(e.Payload.Bytes)
+	}
+	share.shrink(int64(held))
+	return events, share, nil
+}
+
+// parseBatch reads a batch. Its events do not refer to the body.
 func parseBatch(body []byte, tenant string, maxPayload int64) ([]*postrider.Event, error) {
 	if !utf8.Valid(body) {
 		return nil, postrider.Errorf(postrider.CodeMalformed, "the body is not UTF-8")
 	}
 	if err := validJSON(body); err != nil {
-		return nil, malformed(err)
+		return nil, malformed(err, "array")
 	}
 	if bytes.TrimLeft(body, jsonSpace)[0] != '[' {
 		return nil, &postrider.Error{Code: postrider.CodeInvalid, Message: "the body must be a JSON array of events"}
@@ -96,7 +111,7 @@ func parseBatch(body []byte, tenant string, maxPayload int64) ([]*postrider.Even
 func parseItem(raw json.RawMessage, e *postrider.Event, prefix string, maxPayload int64, faults *postrider.Faults) error {
 	o, err := objectOf(raw) // the batch is valid, so it is
 	if err != nil {
-		faults.Addf(strings.TrimSuffix(prefix, "."), "must be an object whose members are there once")
+		addItem(faults, prefix, raw, err)
 		return nil
 	}
 	given := false
@@ -127,6 +142,21 @@ func parseItem(raw json.RawMessage, e *postrider.Event, prefix string, maxPayloa
 			{Field: prefix + "payload", Message: fmt.Sprintf("has %d bytes; at most %d are taken", e.Payload.Size, maxPayload)}}}
 	}
 	return nil
+}
+
+// addItem adds why an item was not read: by the members that are there twice, where it is that.
+func addItem(faults *postrider.Faults, prefix string, raw json.RawMessage, err error) {
+	var fault *postrider.Error
+	switch {
+	case errors.As(err, &fault) && len(fault.Fields) > 0:
+		for _, f := range fault.Fields {
+			faults.Addf(prefix+f.Field, "%s", f.Message)
+		}
+	case raw[0] != '{':
+		faults.Addf(strings.TrimSuffix(prefix, "."), "must be a JSON object")
+	default:
+		faults.Addf(strings.TrimSuffix(prefix, "."), "%v", err)
+	}
 }
 
 // checked reads a string and checks it; null and "" are no id and no content type, but not a type.
@@ -161,11 +191,10 @@ func payload(raw json.RawMessage, e *postrider.Event) error {
 		if loneSurrogate(raw) {
 			return fmt.Errorf(`has a \u escape that is half of a character: use payloadBase64 for what is not text`)
 		}
-		var s string
-		if err := json.Unmarshal(raw, &s); err != nil {
+		var err error
+		if e.Payload.Bytes, err = unquoted(raw); err != nil {
 			return fmt.Errorf("is no string")
 		}
-		e.Payload.Bytes = []byte(s)
 		return nil
 	}
 	return fmt.Errorf("must be a string, an object or an array; use payloadBase64 for other bytes")
@@ -205,15 +234,30 @@ func surrogate(b []byte) byte {
 	return 0
 }
 
+// unquoted is what a JSON string stands for, made at once: what is thrown away is memory too until it is collected.
+func unquoted(raw []byte) ([]byte, error) {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return bytes.Clone(raw[1 : len(raw)-1]), nil
+	}
+	return jsontext.AppendUnquote(make([]byte, 0, len(raw)), raw)
+}
+
 func payloadBase64(raw json.RawMessage, e *postrider.Event) error {
-	var s string
-	if err := json.Unmarshal(raw, &s); err != nil {
+	if raw[0] != '"' {
 		return fmt.Errorf("must be a string")
 	}
-	decoded, err := base64.StdEncoding.DecodeString(s)
+	text := []byte(raw[1 : len(raw)-1])
+	if bytes.IndexByte(raw, '\\') >= 0 {
+		var err error
+		if text, err = unquoted(raw); err != nil {
+			return fmt.Errorf("must be a string")
+		}
+	}
+	decoded := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := base64.StdEncoding.Decode(decoded, text)
 	if err != nil {
 		return fmt.Errorf("is not base64 (RFC 4648, with padding)")
 	}
-	e.Payload.Bytes = decoded
+	e.Payload.Bytes = decoded[:n]
 	return nil
 }

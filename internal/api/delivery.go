@@ -94,6 +94,10 @@ func when(s, field string, faults *postrider.Faults) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
 		faults.Addf(field, "must be a time by RFC 3339, such as 2026-01-31T12:00:00Z")
+		return t
+	}
+	if first := time.Unix(1, 0); t.Before(first) { // nothing is that old, and the zero time would be no bound
+		return first
 	}
 	return t
 }

@@ -34,6 +34,10 @@ func TestTargetLifecycle(t *testing.T) {
 	}
 	s.want(t, 412, "PATCH", path, `{"name": "x"}`, "If-Match: "+got.header.Get("ETag"))
 	s.want(t, 412, "PATCH", path, `{"name": "x"}`, `If-Match: "nonsense"`)
+	s.want(t, 412, "PATCH", path, `{"name": "x"}`, `If-Match: "a", "999999", "999998"`)
+	s.want(t, 412, "PATCH", path, `{"name": "x"}`, `If-Match: W/`+patched.header.Get("ETag"))
+	s.want(t, 412, "DELETE", path, "", `If-Match: "999999", W/`+patched.header.Get("ETag"))
+	s.want(t, 200, "PATCH", path, `{"name": "y"}`, `If-Match: "a", "999999" , `+patched.header.Get("ETag"))
 	s.want(t, 200, "PATCH", path, `{"name": "x"}`, "If-Match: *")
 	same := s.want(t, 200, "PATCH", path, string(s.want(t, 200, "GET", path, "").body)) // what was read may be sent back
 	if same.header.Get("ETag") != s.want(t, 200, "GET", path, "").header.Get("ETag") {

@@ -2,8 +2,8 @@ package api
 
 import (
 	"context"
-	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,12 +43,12 @@ func publish(c *call) error {
 	if err != nil {
 		return err
 	}
-	body, release, err := c.readPayload(c.api.maxPayload())
+	body, share, err := c.readPayload(c.api.maxPayload())
 	if err != nil {
 		return err
 	}
 	event.Payload = postrider.Payload{Size: int64(len(body)), Bytes: body}
-	if err := c.traced([]*postrider.Event{event}, release); err != nil {
+	if err := c.traced([]*postrider.Event{event}, share.release); err != nil {
 		return err
 	}
 	return c.answer(http.StatusAccepted, eventID{event.ID})
@@ -59,73 +59,44 @@ func (c *call) eventHead() (*postrider.Event, error) {
 	var faults postrider.Faults
 	c.known(&faults)
 	h := c.r.Header
-	e := &postrider.Event{Tenant: c.tenant, ID: h.Get("Postrider-Event-Id"), Type: h.Get("Postrider-Event-Type"), ContentType: h.Get("Content-Type")}
+	e := &postrider.Event{Tenant: c.tenant, ID: h.Get(idHeader), Type: h.Get(typeHeader), ContentType: h.Get("Content-Type")}
+	for _, name := range []string{typeHeader, idHeader, "Content-Type"} {
+		if slices.ContainsFunc(h.Values(name), func(v string) bool { return v != h.Get(name) }) {
+			faults.Addf(name, "is there several times and differs")
+		}
+	}
+	from := "the header " + typeHeader
 	switch asked := c.r.URL.Query().Get("type"); {
 	case e.Type == "" && asked == "":
-		faults.Addf("Postrider-Event-Type", "is missing: give the event's type there or in ?type=")
+		faults.Addf(typeHeader, "is missing: give the event's type there or in ?type=")
 	case e.Type != "" && asked != "" && e.Type != asked:
 		faults.Addf("type", "differs from the header Postrider-Event-Type")
 	case e.Type == "":
-		e.Type = asked
+		e.Type, from = asked, "?type="
 	}
 	if e.Type != "" {
-		faults.Add("eventType", postrider.CheckPublishedType(e.Type))
+		addFrom(&faults, "eventType", from, postrider.CheckPublishedType(e.Type))
 	}
-	if _, given := h["Postrider-Event-Id"]; given {
-		faults.Add("id", postrider.CheckEventID(e.ID))
+	if _, given := h[idHeader]; given {
+		addFrom(&faults, "id", "the header "+idHeader, postrider.CheckEventID(e.ID))
 	} else {
 		e.ID = newEventID()
 	}
-	faults.Add("contentType", postrider.CheckContentType(e.ContentType))
+	addFrom(&faults, "contentType", "the header Content-Type", postrider.CheckContentType(e.ContentType))
 	return e, faults.Err()
 }
 
-// readPayload reads a body of at most limit bytes within the memory budget. The function gives the budget back.
-func (c *call) readPayload(limit int64) ([]byte, func(), error) {
-	if c.r.ContentLength > limit {
-		c.api.metrics.refused.WithLabelValues("too_large").Inc()
-		return nil, nil, postrider.Errorf(postrider.CodeTooLarge, "the body has %d bytes; at most %d are taken", c.r.ContentLength, limit)
-	}
-	held := c.r.ContentLength
-	if held < 0 { // it is not told: what it may be is held
-		held = limit
-	}
-	if !c.api.Budget.TryAcquire(c.tenant, held) {
-		c.api.metrics.refused.WithLabelValues("memory").Inc()
-		return nil, nil, &postrider.Error{Code: postrider.CodeUnavailable, Message: "too much is being received at the moment", RetryAfter: time.Second}
-	}
-	release := func() { c.api.Budget.Release(c.tenant, held) }
-	body, err := c.readWithin(limit)
-	if err != nil {
-		release()
-		return nil, nil, err
-	}
-	return body, release, nil
-}
+// Headers of an event.
+const (
+	typeHeader = "Postrider-Event-Type"
+	idHeader   = "Postrider-Event-Id"
+)
 
-// readWithin reads a body, which must come at a fair rate: a client that trickles must not hold memory.
-func (c *call) readWithin(limit int64) ([]byte, error) {
-	if c.r.ContentLength > limit { // before anything is allocated for it
-		return nil, bodyError(&http.MaxBytesError{Limit: limit}, limit)
-	}
-	deadline := bodyTime + time.Duration(max(c.r.ContentLength, 0)/bodyRate)*time.Second
-	control := http.NewResponseController(c.w)
-	_ = control.SetReadDeadline(time.Now().Add(deadline)) // not every writer has one
-	reader := http.MaxBytesReader(c.w, c.r.Body, limit)
-	if n := c.r.ContentLength; n >= 0 {
-		body := make([]byte, n)
-		if _, err := io.ReadFull(reader, body); err != nil {
-			return nil, bodyError(err, limit)
-		}
-		_ = control.SetReadDeadline(time.Time{}) // what follows takes its own time
-		return body, nil
-	}
-	body, err := io.ReadAll(reader)
+// addFrom adds what is wrong with a field, and where the client wrote it.
+func addFrom(faults *postrider.Faults, field, from string, err error) {
 	if err != nil {
-		return nil, bodyError(err, limit) // the deadline holds on for what the server discards of the body
+		faults.Addf(field, "%s (from %s)", firstMessage(err), from)
 	}
-	_ = control.SetReadDeadline(time.Time{})
-	return body, nil
 }
 
 // traced appends events that carry the trace of the request; see append.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/internal/api"
+	"github.com/postrider/postrider/internal/budget"
 )
 
 func TestPublish(t *testing.T) {
@@ -52,6 +54,7 @@ func TestPublishFaultsAreNamed(t *testing.T) {
 		{"?type=a.*", "", "eventType"},
 		{"?type=postrider.target.disabled", "", "eventType"},
 		{"?type=a", "Postrider-Event-Type: b", "type"},
+		{"?type=a&%zz", "", "query"},
 		{"?type=a", "Postrider-Event-Id: a.b", "id"},
 		{"?type=a&x=y", "", "x"},
 		{"?type=" + strings.Repeat("x", 129), "", "eventType"},
@@ -63,6 +66,23 @@ func TestPublishFaultsAreNamed(t *testing.T) {
 		if got := s.want(t, 422, "POST", "/webhooks/events"+tt.query, "x", headers...).fields(t); got != tt.fields {
 			t.Errorf("%+v names %q", tt, got)
 		}
+	}
+	for _, want := range []string{"(from the header Postrider-Event-Type)", "(from the header Postrider-Event-Id)"} {
+		if a := s.want(t, 422, "POST", "/webhooks/events", "x", "Postrider-Event-Type: a..b", "Postrider-Event-Id: a.b"); !strings.Contains(string(a.body), want) {
+			t.Errorf("%s does not say %s", a.body, want)
+		}
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/webhooks/events", strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = http.Header{"Authorization": {"Bearer " + adminKey}, "Postrider-Event-Type": {"a", "b"}}
+	twice, err := s.http.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if twice.Body.Close(); twice.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("two types: %d", twice.StatusCode)
 	}
 	s.want(t, 413, "POST", "/webhooks/events?type=a", strings.Repeat("x", 1<<20+1))
 	chunked := s.send(t, adminKey, "POST", "/webhooks/events?type=a", io.MultiReader(strings.NewReader(strings.Repeat("x", 1<<20+1))))
@@ -87,6 +107,99 @@ func TestPublishOverTheBudget(t *testing.T) {
 	s.budget.Release("third", 1<<20)
 	if held := s.budget.Held(); held != 0 {
 		t.Errorf("%d bytes are held", held)
+	}
+}
+
+// Bodies whose length is not told are held as they grow, so that many small ones fit; a large one that is alone fits too.
+func TestChunkedBodiesAreHeldAsTheyGrow(t *testing.T) {
+	t.Parallel()
+	log := &heldLog{appended: make(chan func(error))}
+	s := newServer(t, func(o *api.Options) {
+		log.EventLog = o.Events
+		o.Events = log
+	})
+	answers := make(chan answer)
+	const many = 30
+	chunked := func(n int) {
+		for range n {
+			go func() {
+				answers <- s.send(t, adminKey, "POST", "/webhooks/events?type=a", io.MultiReader(strings.NewReader(strings.Repeat("x", 1000))))
+			}()
+		}
+	}
+	chunked(many)
+	commits := make([]func(error), 0, many)
+	for range many {
+		select {
+		case complete := <-log.appended:
+			commits = append(commits, complete)
+		case a := <-answers:
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	if held := s.budget.Held(); held < many*1000 || held > many*2000 {
+		t.Errorf("%d bytes are held", held)
+	}
+	for _, complete := range commits {
+		complete(nil)
+	}
+	for range many {
+		if a := <-answers; a.status != 202 {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	}
+	if held := s.budget.Held(); held != 0 {
+		t.Errorf("%d bytes are held in the end", held)
+	}
+}
+
+func TestChunkedBodyAsLargeAsTheBudget(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, func(o *api.Options) { o.Budget = budget.New(1 << 20) })
+	for _, n := range []int{0, 1, 64<<10 - 1, 64 << 10, 64<<10 + 1, 100_000, 1<<20 - 1, 1 << 20} {
+		body := strings.Repeat("0123456789", n/10+1)[:n]
+		a := s.send(t, adminKey, "POST", "/webhooks/events?type=a", io.MultiReader(strings.NewReader(body)))
+		if a.status != 202 {
+			t.Fatalf("%d bytes: %d %s", n, a.status, a.body)
+		}
+		e, err := s.db.Events().(postrider.EventFinder).Find(t.Context(), "default", a.json(t)["id"].(string))
+		if err != nil || e.Payload.Size != int64(n) {
+			t.Fatalf("%d bytes: %+v, %v", n, e, err)
+		}
+		if e, err = s.db.Events().Read(t.Context(), e.Position); err != nil || string(e.Payload.Bytes) != body {
+			t.Errorf("%d bytes came otherwise: %v", n, err)
+		}
+	}
+}
+
+// What a batch becomes is held beside its body while it is read, and alone then.
+func TestBatchIsHeldWithItsPayloads(t *testing.T) {
+	t.Parallel()
+	log := &heldLog{appended: make(chan func(error))}
+	s := newServer(t, func(o *api.Options) {
+		log.EventLog = o.Events
+		o.Events = log
+	})
+	const size = 900 << 10
+	item := `{"eventType": "a", "payloadBase64": "` + strings.Repeat("eHh4", size/3) + `"}`
+	batch := "[" + item + strings.Repeat(" ", 1<<20) + "]"
+	answers := make(chan answer, 1)
+	go func() { answers <- s.do(t, adminKey, "POST", "/webhooks/events/batch", batch) }()
+	complete := <-log.appended
+	if held := s.budget.Held(); held < size || held > size+8 {
+		t.Errorf("%d bytes are held of payloads of %d", held, size)
+	}
+	complete(nil)
+	if a := <-answers; a.status != 202 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if !s.budget.TryAcquire("other", 8<<20-3<<20) { // room for the body, not for both
+		t.Fatal("the budget is not there")
+	}
+	s.want(t, 503, "POST", "/webhooks/events/batch", batch)
+	s.budget.Release("other", 8<<20-3<<20)
+	if held := s.budget.Held(); held != 0 {
+		t.Errorf("%d bytes are held in the end", held)
 	}
 }
 
@@ -125,11 +238,15 @@ func TestBatchFaultsAreNamed(t *testing.T) {
 		`[{"eventType": "a", "payload": "x", "colour": 1}]`:             "items[0].colour",
 		`[{"eventType": "a", "payload": "\ud800"}]`:                     "items[0].payload",
 		`[7, "x"]`: "items[0] items[1]",
+		`[{"eventType": "a", "payload": "x"}, {"eventType": "a", "payload": "x", "id": "a", "id": "b"}]`:  "items[1].id",
 		`[` + strings.Repeat(`{"eventType":"a","payload":""},`, 1000) + `{"eventType":"a","payload":""}]`: "items",
 	} {
 		if got := s.want(t, 422, "POST", "/webhooks/events/batch", body).fields(t); got != fields {
 			t.Errorf("%.100s names %q, want %q", body, got, fields)
 		}
+	}
+	if a := s.want(t, 400, "POST", "/webhooks/events/batch", ""); !strings.Contains(string(a.body), "JSON array") {
+		t.Errorf("%s asks for no array", a.body)
 	}
 	for body, status := range map[string]int{"": 400, "[": 400, "[{]": 400, "[] x": 400, "{}": 422, "[\"\xff\"]": 400} {
 		s.want(t, status, "POST", "/webhooks/events/batch", body)
@@ -165,6 +282,11 @@ func TestDeliveriesAndReplay(t *testing.T) {
 	}
 	if m := s.want(t, 200, "GET", "/webhooks/events/"+event, "").json(t); len(m["deliveries"].([]any)) != 1 {
 		t.Errorf("event %v", m)
+	}
+	for query, n := range map[string]int{"until=0001-01-01T00:00:00Z": 0, "until=1900-01-01T00:00:00Z": 0, "until=9999-01-01T00:00:00Z": 1, "since=0001-01-01T00:00:00Z": 1, "since=9999-01-01T00:00:00Z": 0} {
+		if got := s.want(t, 200, "GET", "/webhooks/deliveries?"+query, "").json(t)["items"].([]any); len(got) != n {
+			t.Errorf("%s: %d deliveries, want %d", query, len(got), n)
+		}
 	}
 	if m := s.want(t, 202, "POST", path+"/replay", "").json(t); m["state"] != "pending" {
 		t.Errorf("replayed %v", m)

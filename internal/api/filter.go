@@ -96,7 +96,7 @@ func patchFilter(c *call) error {
 	if err != nil {
 		return err
 	}
-	match, err := c.match()
+	match, err := c.match(c.filterVersion(id))
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,18 @@ func patchFilter(c *call) error {
 }
 
 func deleteFilter(c *call) error {
-	return c.remove("filter", func(id int64, match uint64, cascade bool) error {
+	return c.remove("filter", c.filterVersion, func(id int64, match uint64, cascade bool) error {
 		return c.api.Database.DeleteFilter(c.r.Context(), c.tenant, id, match, cascade)
 	})
+}
+
+// filterVersion tells the version of a filter that is there.
+func (c *call) filterVersion(id int64) func() (uint64, error) {
+	return func() (uint64, error) {
+		v, err := c.api.Database.Filter(c.r.Context(), c.tenant, id)
+		if err != nil {
+			return 0, err
+		}
+		return v.Version, nil
+	}
 }

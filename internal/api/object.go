@@ -33,7 +33,7 @@ func (c *call) readObject(types []string, mayBeEmpty bool) (object, error) {
 	if err := c.checkMedia(types, mayBeEmpty); err != nil {
 		return nil, err
 	}
-	body, err := c.readWithin(maxEntityBody)
+	body, err := c.readWithin(maxEntityBody, func(int64) error { return nil })
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +73,10 @@ func (c *call) checkMedia(types []string, mayBeEmpty bool) error {
 
 // bodyError makes an error of one that came while a body was read.
 func bodyError(err error, limit int64) error {
+	var refused *postrider.Error
+	if errors.As(err, &refused) {
+		return err
+	}
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
 		return postrider.Errorf(postrider.CodeTooLarge, "the body is over %d bytes", limit)
@@ -88,7 +92,7 @@ func parseObject(raw []byte) (object, error) {
 		return nil, postrider.Errorf(postrider.CodeMalformed, "the body is not UTF-8")
 	}
 	if err := validJSON(raw); err != nil {
-		return nil, malformed(err)
+		return nil, malformed(err, "object")
 	}
 	return objectOf(raw)
 }
@@ -127,9 +131,10 @@ func objectOf(valid []byte) (object, error) {
 	return o, faults.Err()
 }
 
-func malformed(err error) error {
+// malformed tells why the body is no JSON; wanted is what it should have been.
+func malformed(err error, wanted string) error {
 	if err == io.EOF { //nolint:errorlint // Decoder returns it bare
-		return postrider.Errorf(postrider.CodeMalformed, "the body is empty or breaks off: a JSON object is needed")
+		return postrider.Errorf(postrider.CodeMalformed, "the body is empty or breaks off: a JSON %s is needed", wanted)
 	}
 	return postrider.Errorf(postrider.CodeMalformed, "the body is not JSON: %s", err.Error())
 }

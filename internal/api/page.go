@@ -2,8 +2,10 @@ package api
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/postrider/postrider"
@@ -34,9 +36,13 @@ func (c *call) page(faults *postrider.Faults) postrider.Page {
 	return p
 }
 
-// known refuses query parameters that the route does not have, and those given more than once.
+// known refuses query parameters that the route does not have, those given more than once, and what is no query.
 func (c *call) known(faults *postrider.Faults) {
-	for name, values := range c.r.URL.Query() {
+	query, err := url.ParseQuery(c.r.URL.RawQuery)
+	if err != nil { // URL.Query leaves out what it can't read
+		faults.Addf("query", "is malformed: %v", err)
+	}
+	for name, values := range query {
 		switch {
 		case !slices.ContainsFunc(c.route.query, func(p parameter) bool { return p.name == name }):
 			faults.Addf(name, "is no query parameter here")
@@ -83,18 +89,38 @@ func (c *call) etag(version uint64) {
 	c.w.Header().Set("ETag", `"`+strconv.FormatUint(version, 10)+`"`)
 }
 
-// match reads If-Match: 0 if any version will do.
-func (c *call) match() (uint64, error) {
-	header := c.r.Header.Get("If-Match")
+// match reads If-Match, one entity tag or several: 0 if any version will do. Of several it is the one that is there, which current
+// tells. A weak tag matches nothing (RFC 9110, 13.1.1).
+func (c *call) match(current func() (uint64, error)) (uint64, error) {
+	header := strings.TrimSpace(strings.Join(c.r.Header.Values("If-Match"), ","))
 	if header == "" || header == "*" {
 		return 0, nil
 	}
-	if len(header) > 2 && header[0] == '"' && header[len(header)-1] == '"' {
-		if version, err := strconv.ParseUint(header[1:len(header)-1], 10, 63); err == nil && version > 0 {
-			return version, nil
+	var versions []uint64
+	for tag := range strings.SplitSeq(header, ",") {
+		if version, ok := versionOf(strings.TrimSpace(tag)); ok {
+			versions = append(versions, version)
+		}
+	}
+	if len(versions) == 1 {
+		return versions[0], nil
+	}
+	if len(versions) > 1 {
+		version, err := current()
+		if err != nil || slices.Contains(versions, version) {
+			return version, err
 		}
 	}
 	return 0, postrider.Errorf(postrider.CodePrecondition, "If-Match is not the ETag of what is there")
+}
+
+// versionOf is the version that an entity tag of ours names.
+func versionOf(tag string) (uint64, bool) {
+	if len(tag) < 3 || tag[0] != '"' || tag[len(tag)-1] != '"' {
+		return 0, false
+	}
+	version, err := strconv.ParseUint(tag[1:len(tag)-1], 10, 63)
+	return version, err == nil && version > 0
 }
 
 // stamp writes a time as the API shows it.

@@ -36,7 +36,12 @@ func replayDelivery(c *call) error {
 	if err != nil {
 		return err
 	}
+	generation := r.Generation
+	if !c.api.replays.begin(r.ID, generation, c.api.Clock()) {
+		return postrider.Errorf(postrider.CodeConflict, "the delivery is being replayed")
+	}
 	if err := c.replay(ctx, r, event); err != nil {
+		c.api.replays.forget(r.ID, generation)
 		return err
 	}
 	return c.answer(http.StatusAccepted, viewDelivery(r))

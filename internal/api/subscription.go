@@ -113,7 +113,7 @@ func patchSubscription(c *call) error {
 	if err != nil {
 		return err
 	}
-	match, err := c.match()
+	match, err := c.match(c.subscriptionVersion(id))
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,18 @@ func patchSubscription(c *call) error {
 }
 
 func deleteSubscription(c *call) error {
-	return c.remove("subscription", func(id int64, match uint64, _ bool) error {
+	return c.remove("subscription", c.subscriptionVersion, func(id int64, match uint64, _ bool) error {
 		return c.api.Database.DeleteSubscription(c.r.Context(), c.tenant, id, match)
 	})
+}
+
+// subscriptionVersion tells the version of a subscription that is there.
+func (c *call) subscriptionVersion(id int64) func() (uint64, error) {
+	return func() (uint64, error) {
+		v, err := c.api.Database.Subscription(c.r.Context(), c.tenant, id)
+		if err != nil {
+			return 0, err
+		}
+		return v.Version, nil
+	}
 }

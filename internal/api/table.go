@@ -14,7 +14,7 @@ func crud(name, plural string, view, page, input any, create, get, list, patch, 
 	if cascade {
 		deletion = []parameter{{"cascade", "true: the subscriptions that use it go too", "boolean"}}
 	}
-	ifMatch := []parameter{{"If-Match", "the ETag that it must have", "string"}}
+	ifMatch := []parameter{{"If-Match", "the ETag that it must have, or several, comma-separated", "string"}}
 	return []*route{
 		{method: http.MethodGet, path: base, id: "list-" + plural, tag: title, summary: "List " + plural + ", oldest first", query: pageParameters, out: page, status: 200, handle: list},
 		{method: http.MethodPost, path: base, id: "create-" + name, tag: title, summary: "Make " + article + name, in: input, out: view, status: 201, fails: []int{400, 413, 415, 422}, handle: create},

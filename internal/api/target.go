@@ -292,7 +292,7 @@ func patchTarget(c *call) error {
 
 // changeTarget changes a target and answers with it.
 func (c *call) changeTarget(id int64, change func(*postrider.Target) error) error {
-	match, err := c.match()
+	match, err := c.match(c.targetVersion(id))
 	if err != nil {
 		return err
 	}
@@ -352,18 +352,18 @@ func rotateSecret(c *call) error {
 }
 
 func deleteTarget(c *call) error {
-	return c.remove("target", func(id int64, match uint64, cascade bool) error {
+	return c.remove("target", c.targetVersion, func(id int64, match uint64, cascade bool) error {
 		return c.api.Database.DeleteTarget(c.r.Context(), c.tenant, id, match, cascade)
 	})
 }
 
 // remove deletes an entity and answers.
-func (c *call) remove(what string, remove func(id int64, match uint64, cascade bool) error) error {
+func (c *call) remove(what string, version func(int64) func() (uint64, error), remove func(id int64, match uint64, cascade bool) error) error {
 	id, err := c.entityID(what)
 	if err != nil {
 		return err
 	}
-	match, err := c.match()
+	match, err := c.match(version(id))
 	if err != nil {
 		return err
 	}
@@ -378,4 +378,15 @@ func (c *call) remove(what string, remove func(id int64, match uint64, cascade b
 	}
 	c.api.syncedToLast(c.r.Context())
 	return c.empty(http.StatusNoContent)
+}
+
+// targetVersion tells the version of a target that is there.
+func (c *call) targetVersion(id int64) func() (uint64, error) {
+	return func() (uint64, error) {
+		t, err := c.api.Database.Target(c.r.Context(), c.tenant, id)
+		if err != nil {
+			return 0, err
+		}
+		return t.Version, nil
+	}
 }

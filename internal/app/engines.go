@@ -172,6 +172,21 @@ func (a *app) openOutcomes(ctx context.Context, r prometheus.Registerer, e *engi
 	return notBuilt(config.SeamOutcomes, a.Config.Outcomes)
 }
 
+// CheckEngine tells what is wrong with the URL of a seam's engine, before it is opened.
+func CheckEngine(seam config.Seam, e config.Engine) error {
+	switch e.Scheme {
+	case "kafka", "kafka+tls":
+		return kafka.CheckURL(string(seam), e.Raw)
+	case "sqs":
+		return sqs.CheckURL(e.Raw)
+	case "s3":
+		return s3.CheckURL(e.Raw)
+	case "postgres", "postgresql":
+		return postgres.CheckURL(e.Raw)
+	}
+	return nil
+}
+
 func notBuilt(seam config.Seam, e config.Engine) error {
 	return fmt.Errorf("no engine %q for the %s", e.Scheme, seam)
 }

@@ -30,7 +30,7 @@ func parseLine(t *testing.T, args ...string) (*config.Config, error) {
 	if _, err := parser.Parse(append([]string{"serve"}, sources.Arguments(args, serve.Flags)...)); err != nil {
 		t.Fatal(err)
 	}
-	return g.Serve.Check(sources)
+	return g.Serve.Check(sources, nil)
 }
 
 // TestArgumentsTellEveryFault: what is no flag does not hide what is wrong besides.

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -31,9 +32,9 @@ const (
 )
 
 // Check turns what was written into a Config, or returns an *Error with every fault. sources tells how a setting was
-// written; nil stands for flags.
-func (f *Flags) Check(sources *Sources) (*Config, error) {
-	r := &reader{sources: sources}
+// written; nil stands for flags. check looks into the URLs of engines; nil leaves that to those that open them.
+func (f *Flags) Check(sources *Sources, check EngineCheck) (*Config, error) {
+	r := &reader{sources: sources, check: check}
 	if sources != nil {
 		r.faults = append(r.faults, sources.faults...)
 	}
@@ -259,10 +260,36 @@ func (r *reader) payloads(c *Config, f *Flags) {
 	if len(r.faults) > before {
 		return
 	}
+	c.follow(f)
 	if c.InlineLimit > c.MaxPayload {
 		r.faultf("inline-limit", f.InlineLimit, "must not be above --max-payload, which is %s", formatSize(c.MaxPayload))
 	}
 	if c.MemoryBudget < c.MaxPayload {
 		r.faultf("memory-budget", f.MemoryBudget, "must not be below --max-payload, which is %s", formatSize(c.MaxPayload))
 	}
+}
+
+// follow has each size that nobody set give way to those that were set: a default must not be somebody's fault.
+func (c *Config) follow(f *Flags) {
+	free := func(name, written string) bool { return written == defaultOf(name) }
+	if free("MaxPayload", f.MaxPayload) {
+		if !free("InlineLimit", f.InlineLimit) {
+			c.MaxPayload = max(c.MaxPayload, c.InlineLimit)
+		}
+		if !free("MemoryBudget", f.MemoryBudget) {
+			c.MaxPayload = min(c.MaxPayload, c.MemoryBudget)
+		}
+	}
+	if free("InlineLimit", f.InlineLimit) {
+		c.InlineLimit = min(c.InlineLimit, c.MaxPayload)
+	}
+	if free("MemoryBudget", f.MemoryBudget) {
+		c.MemoryBudget = max(c.MemoryBudget, c.MaxPayload)
+	}
+}
+
+// defaultOf is the default of a field of Flags.
+func defaultOf(field string) string {
+	f, _ := reflect.TypeFor[Flags]().FieldByName(field)
+	return f.Tag.Get("default")
 }

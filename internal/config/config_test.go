@@ -11,6 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/internal/config"
 )
 
@@ -34,7 +35,12 @@ func parse(t *testing.T, env map[string]string, args ...string) (*config.Config,
 	if _, err := parser.Parse(append([]string{"serve"}, args...)); err != nil {
 		t.Fatal(err)
 	}
-	return cli.Serve.Check(sources)
+	return cli.Serve.Check(sources, func(_ config.Seam, e config.Engine) error {
+		if e.URL.Host == "" && e.Scheme != config.SchemeSQLite {
+			return postrider.Invalid("", "no host")
+		}
+		return nil
+	})
 }
 
 func file(t *testing.T, content string) string {
@@ -142,8 +148,12 @@ func TestFaultsBetweenSettings(t *testing.T) {
 	for _, tt := range []struct{ want, args string }{
 		{"--retry-max", "--retry-max=5s"},
 		{"--timeout", "--retry-window=10s --retry-max=10s"},
-		{"--inline-limit", "--max-payload=100KiB"},
-		{"--memory-budget", "--memory-budget=8MiB"},
+		{"--inline-limit", "--max-payload=100KiB --inline-limit=101KiB"},
+		{"--inline-limit", "--memory-budget=8MiB --inline-limit=9MiB"},
+		{"--memory-budget", "--memory-budget=8MiB --max-payload=9MiB"},
+		{`--memory-budget "1": must be at least 1MiB`, "--memory-budget=1"},
+		{"--queue: no host", "--queue=sqs: --events=kafka:///?password=hunter2"},
+		{"--events: no host", "--queue=sqs: --events=kafka:///?password=hunter2"},
 		{"--payload-retention", "--payload-retention=7d"},
 		{"--base-path", "--base-path=hooks"},
 		{"--data", "--data="},
@@ -157,6 +167,30 @@ func TestFaultsBetweenSettings(t *testing.T) {
 				t.Errorf("want a fault of %s, got %v", tt.want, err)
 			}
 		})
+	}
+}
+
+// A size that nobody set is nobody's fault: it follows what was set.
+func TestSizesFollow(t *testing.T) {
+	t.Parallel()
+	const k, m = 1 << 10, 1 << 20
+	for _, tt := range []struct {
+		args                 string
+		inline, most, budget int64
+	}{
+		{"--max-payload=64KiB", 64 * k, 64 * k, 256 * m},
+		{"--max-payload=512MiB", 128 * k, 512 * m, 512 * m},
+		{"--memory-budget=8MiB", 128 * k, 8 * m, 8 * m},
+		{"--inline-limit=300MiB", 300 * m, 300 * m, 300 * m},
+		{"--memory-budget=1MiB --max-payload=1KiB", k, k, m},
+		{"--memory-budget=512MiB --max-payload=512MiB --inline-limit=1MiB", m, 512 * m, 512 * m},
+	} {
+		c, err := parse(t, nil, strings.Fields(tt.args)...)
+		if err != nil {
+			t.Errorf("%s: %v", tt.args, err)
+		} else if c.InlineLimit != tt.inline || c.MaxPayload != tt.most || c.MemoryBudget != tt.budget {
+			t.Errorf("%s: got %d, %d, %d", tt.args, c.InlineLimit, c.MaxPayload, c.MemoryBudget)
+		}
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/postrider/postrider"
 )
 
 // SchemeSQLite is the scheme of the embedded engine.
@@ -53,6 +55,10 @@ type scheme struct {
 	built bool
 }
 
+// EngineCheck tells what is wrong with the URL of a seam's engine, without a secret in it. Engines know their URLs, and
+// internal/app knows the engines.
+type EngineCheck func(seam Seam, e Engine) error
+
 // engine reads the URL of a seam's engine.
 func (r *reader) engine(seam Seam, raw string) Engine {
 	name := string(seam)
@@ -70,6 +76,12 @@ func (r *reader) engine(seam Seam, raw string) Engine {
 		r.faultf(name, e.String(), "the engine %q is not part of this build; use %s", u.Scheme, offered(seam, true))
 	case u.Scheme == SchemeSQLite && raw != SchemeSQLite+":":
 		r.faultf(name, e.String(), "the embedded engine takes nothing after sqlite: ; the folder is set by --data")
+	case r.check != nil:
+		var faults postrider.Faults
+		faults.Add(name, r.check(seam, e))
+		for _, f := range faults { // without the URL: a parameter that is wrong may be somebody's way to write a secret
+			r.hiddenf(name, "%s", f.Message)
+		}
 	}
 	return e
 }

@@ -36,6 +36,7 @@ func (e *Error) Error() string {
 // reader turns written settings into values and gathers the faults.
 type reader struct {
 	sources *Sources
+	check   EngineCheck // nil: none
 	faults  []Fault
 }
 

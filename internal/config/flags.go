@@ -65,5 +65,5 @@ func Parse(args ...string) (*Config, error) {
 	if _, err := parser.Parse(args); err != nil {
 		return nil, err
 	}
-	return f.Check(nil)
+	return f.Check(nil, nil)
 }

@@ -95,6 +95,8 @@ func (r *reader) size(name, s string, least, most int64) int64 {
 	switch {
 	case err != nil:
 		r.faultf(name, s, "is no size; write it as 128KiB, 16MiB or 1GiB")
+	case n < least && most == math.MaxInt64:
+		r.faultf(name, s, "must be at least %s", formatSize(least))
 	case n < least || n > most:
 		r.faultf(name, s, "must be %s to %s", formatSize(least), formatSize(most))
 	}

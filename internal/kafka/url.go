@@ -44,6 +44,12 @@ type location struct {
 
 var topicRE = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
 
+// CheckURL tells what is wrong with a URL, every fault of it, without opening anything. The error is CodeInvalid.
+func CheckURL(field, raw string) error {
+	_, err := parseURL(field, raw)
+	return err
+}
+
 // parseURL reads a URL; field names the setting in faults. Every fault is named; none shows the password.
 func parseURL(field, raw string) (location, error) {
 	u, err := url.Parse(splitHosts(raw))

@@ -39,6 +39,12 @@ var sessions = map[string]string{
 	"client_connection_check_interval": "10s",
 }
 
+// CheckURL tells what is wrong with a URL, every fault of it, without opening anything. The error is CodeInvalid.
+func CheckURL(raw string) error {
+	_, err := parseURL(raw, "")
+	return err
+}
+
 // parseURL reads a URL as pgx does: of one host or several, with sslmode, sslrootcert, target_session_attrs and so on; the
 // password from it, from PGPASSWORD or from the passfile. Faults are CodeInvalid and hold no password.
 func parseURL(raw, instance string) (*pgxpool.Config, error) {

@@ -17,13 +17,19 @@ type location struct {
 	pathStyle bool
 }
 
+// CheckURL tells what is wrong with a URL, every fault of it, without opening anything. The error is CodeInvalid.
+func CheckURL(raw string) error {
+	_, err := parseURL(raw)
+	return err
+}
+
 // parseURL reads s3://bucket/prefix?region=…&endpoint=http://…&path-style=true. With an endpoint of its own the bucket
 // travels in the path unless path-style=false. Every fault is named.
 func parseURL(raw string) (location, error) {
 	var faults postrider.Faults
 	u, err := url.Parse(raw)
 	if err != nil || u.Scheme != "s3" {
-		return location{}, postrider.Invalid("payloads", "%q is no URL such as s3://bucket/prefix?region=eu-west-1", raw)
+		return location{}, postrider.Invalid("payloads", "it is no URL such as s3://bucket/prefix?region=eu-west-1")
 	}
 	q := u.Query()
 	l := location{bucket: u.Host, prefix: strings.Trim(u.Path, "/"), region: q.Get("region"), endpoint: q.Get("endpoint")}
@@ -41,7 +47,7 @@ func parseURL(raw string) (location, error) {
 	}
 	if l.endpoint != "" {
 		if e, err := url.Parse(l.endpoint); err != nil || e.Scheme != "http" && e.Scheme != "https" || e.Host == "" {
-			faults.Addf("payloads", "endpoint=%s: use a URL such as http://127.0.0.1:9000", l.endpoint)
+			faults.Addf("payloads", "endpoint: use a URL such as http://127.0.0.1:9000")
 		}
 	}
 	for name := range q {

@@ -18,11 +18,17 @@ type location struct {
 // A queue's name has at most 80 characters; the longest suffix takes 9 of them.
 var nameRE = regexp.MustCompile(`^[A-Za-z0-9_-]{1,71}$`)
 
+// CheckURL tells what is wrong with a URL, every fault of it, without opening anything. The error is CodeInvalid.
+func CheckURL(raw string) error {
+	_, err := parseURL(raw)
+	return err
+}
+
 // parseURL reads sqs://name?region=…&endpoint=http://…. Every fault is named.
 func parseURL(raw string) (location, error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Scheme != "sqs" {
-		return location{}, postrider.Invalid("queue", "%q is no URL such as sqs://postrider?region=eu-west-1", raw)
+		return location{}, postrider.Invalid("queue", "it is no URL such as sqs://postrider?region=eu-west-1")
 	}
 	var faults postrider.Faults
 	q := u.Query()
@@ -32,7 +38,7 @@ func parseURL(raw string) (location, error) {
 	}
 	if l.endpoint != "" {
 		if e, err := url.Parse(l.endpoint); err != nil || e.Scheme != "http" && e.Scheme != "https" || e.Host == "" {
-			faults.Addf("queue", "endpoint=%s: use a URL such as http://127.0.0.1:9324", l.endpoint)
+			faults.Addf("queue", "endpoint: use a URL such as http://127.0.0.1:9324")
 		}
 	}
 	for name := range q {

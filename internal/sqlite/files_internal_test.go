@@ -53,7 +53,7 @@ func TestWALIsGivenBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer reading.Rollback() //nolint:errcheck // it reads
+	defer reading.Rollback()
 	var n int
 	if err := reading.QueryRowContext(t.Context(), "SELECT count(*) FROM events").Scan(&n); err != nil {
 		t.Fatal(err)

@@ -156,7 +156,10 @@ func frozenLong(t *testing.T, f *frozen, l *ledger, last bool, late *atomic.Int6
 		return unless(!ok || a.Status == http.StatusServiceUnavailable && strings.Contains(string(a.Body), "the disk does not answer"), "readiness tells of the disk: "+string(a.Body))
 	})
 	if last {
-		harness.Await(t, func() string { return unless(f.still || late.Load() > 0, "what waits is given up") })
+		harness.Await(t, func() string {
+			f.answered(t, http.MethodGet, "/healthz", nil) // or nobody notices that the process stands still
+			return unless(f.still || late.Load() > 0, "what waits is given up")
+		})
 	}
 	acked := len(l.ids())
 	for range 5 {

@@ -18,10 +18,10 @@ func (d *database) EventRecord(ctx context.Context, tenant, id string) (*postrid
 	var accepted int64
 	var position string
 	err := d.db.read.QueryRowContext(ctx, `SELECT id, type, content_type, accepted_at, position, size FROM (
-			SELECT *, seq AS place FROM event_heads WHERE id_hash = ?1 AND tenant = ?2 AND id = ?3
+			SELECT *, seq AS place FROM event_heads WHERE id_hash IN (?1, ?5) AND tenant = ?2 AND id = ?3
 			UNION ALL SELECT NULL, id_hash, tenant, id, type, content_type, accepted_at, CAST(position AS TEXT), size, position FROM events
-			WHERE id_hash = ?1 AND tenant = ?2 AND id = ?3 AND position < ?4)
-		ORDER BY accepted_at DESC, place DESC LIMIT 1`, idHash(tenant, id), tenant, id, d.db.events.fannedOut()).
+			WHERE id_hash IN (?1, ?5) AND tenant = ?2 AND id = ?3 AND position < ?4)
+		ORDER BY accepted_at DESC, place DESC LIMIT 1`, idKey(tenant, id), tenant, id, d.db.events.fannedOut(), idHash(tenant, id)).
 		Scan(&r.ID, &r.Type, &r.ContentType, &accepted, &position, &r.Size)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, postrider.Errorf(postrider.CodeNotFound, "there is no event %q", id)
@@ -136,9 +136,9 @@ func (d *database) spanOf(tenant, eventID string) (from, to []byte, ok bool) {
 	var least, most sql.NullInt64
 	err := d.db.read.QueryRow( //nolint:noctx // short
 		`SELECT min(accepted_at), max(accepted_at) FROM (
-			SELECT accepted_at FROM event_heads WHERE id_hash = ?1 AND tenant = ?2 AND id = ?3
-			UNION ALL SELECT accepted_at FROM events WHERE id_hash = ?1 AND tenant = ?2 AND id = ?3)`,
-		idHash(tenant, eventID), tenant, eventID).Scan(&least, &most)
+			SELECT accepted_at FROM event_heads WHERE id_hash IN (?1, ?4) AND tenant = ?2 AND id = ?3
+			UNION ALL SELECT accepted_at FROM events WHERE id_hash IN (?1, ?4) AND tenant = ?2 AND id = ?3)`,
+		idKey(tenant, eventID), tenant, eventID, idHash(tenant, eventID)).Scan(&least, &most)
 	if err != nil || !least.Valid {
 		return nil, nil, false
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"hash/fnv"
 	"strconv"
 	"strings"
 	"sync"
@@ -152,7 +151,7 @@ func (e *events) row(values []any, event *postrider.Event, blob, crc int64, now 
 		payload = nil
 	}
 	e.next++
-	return append(values, e.next-1, idHash(event.Tenant, event.ID), event.Tenant, event.ID, event.Type, event.ContentType,
+	return append(values, e.next-1, idKey(event.Tenant, event.ID), event.Tenant, event.ID, event.Type, event.ContentType,
 		event.AcceptedAt.UnixMilli(), event.Trace, event.Payload.Size, blob, payload, crc)
 }
 
@@ -259,8 +258,8 @@ func (e *events) ReadRange(ctx context.Context, first, last postrider.Position, 
 
 // Find returns the newest event with an id; see postrider.EventFinder.
 func (e *events) Find(ctx context.Context, tenant, id string) (*postrider.Event, error) {
-	rows, err := e.db.read.QueryContext(ctx, "SELECT "+eventColumns+", 0, NULL, NULL FROM events WHERE id_hash = ? AND tenant = ? AND id = ? ORDER BY position DESC LIMIT 1",
-		idHash(tenant, id), tenant, id)
+	rows, err := e.db.read.QueryContext(ctx, "SELECT "+eventColumns+", 0, NULL, NULL FROM events WHERE id_hash IN (?1, ?2) AND tenant = ?3 AND id = ?4 ORDER BY position DESC LIMIT 1",
+		idKey(tenant, id), idHash(tenant, id), tenant, id)
 	if err != nil {
 		return nil, fault("find an event", err)
 	}
@@ -376,12 +375,4 @@ func parsePosition(p postrider.Position) (int64, error) {
 		return 0, postrider.Errorf(postrider.CodeNotFound, "the log has no position %q", string(p))
 	}
 	return n, nil
-}
-
-func idHash(tenant, id string) int64 {
-	h := fnv.New64a()
-	h.Write([]byte(tenant))
-	h.Write([]byte{0})
-	h.Write([]byte(id))
-	return int64(h.Sum64())
 }

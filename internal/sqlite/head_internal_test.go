@@ -72,9 +72,16 @@ func TestHeadsOfTheOwnLog(t *testing.T) {
 	}
 }
 
-// BenchmarkDelivered tells the CPU time that the file takes for an event that is delivered at once, in groups of 32.
+// BenchmarkDelivered tells the CPU time that the file takes for an event that is delivered, in groups of 32: at once, and after its
+// delivery was given a row.
 func BenchmarkDelivered(b *testing.B) {
+	b.Run("at once", func(b *testing.B) { benchmarkDelivered(b, false) })
+	b.Run("late", func(b *testing.B) { benchmarkDelivered(b, true) })
+}
+
+func benchmarkDelivered(b *testing.B, late bool) {
 	db := openDB(b, b.TempDir())
+	db.outcomes.store.last = late // all that waits gets a row with the next group
 	before := cpuTime()
 	n := 0
 	for b.Loop() {

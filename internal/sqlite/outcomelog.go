@@ -50,18 +50,11 @@ func (o *outcomes) restore(ctx context.Context) error {
 	if err != nil {
 		return fault("read the queue", err)
 	}
-	var batch []postrider.Folded
+	var batch []*postrider.Folded
 	flush := func() error {
 		list := batch
 		batch = nil
-		return o.db.writer.do(ctx, func(t *tx) error {
-			for i := range list {
-				if err := o.store.merge(t, &list[i]); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		return o.db.writer.do(ctx, func(t *tx) error { return o.store.merge(t, list) })
 	}
 	err = each(rows, func(rows *sql.Rows) error {
 		var body []byte
@@ -76,7 +69,7 @@ func (o *outcomes) restore(ctx context.Context) error {
 			if pack.Deliveries[i].Attempts > 0 || pack.Deliveries[i].Generation > 0 {
 				continue // it has a row
 			}
-			batch = append(batch, postrider.Folded{Record: pendingRecord(pack.Tenant, &pack.Deliveries[i])})
+			batch = append(batch, &postrider.Folded{Record: pendingRecord(pack.Tenant, &pack.Deliveries[i])})
 		}
 		if len(batch) >= 1000 {
 			return flush()

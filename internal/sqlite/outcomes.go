@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/postrider/postrider"
@@ -44,6 +43,7 @@ func (s *store) apply(t *tx, outcomes []postrider.Outcome, lazy bool) error {
 		}
 	}
 	var stored, early []postrider.DeliveryID
+	ends := make([]*postrider.Folded, 0, len(folded))
 	for i := range folded {
 		f := &folded[i]
 		if lazy && f.Record.State == postrider.StatePending && f.Record.Generation == 0 && len(f.Attempts) == 0 {
@@ -52,14 +52,15 @@ func (s *store) apply(t *tx, outcomes []postrider.Outcome, lazy bool) error {
 			}
 			continue
 		}
-		if err := s.merge(t, f); err != nil {
-			return err
-		}
+		ends = append(ends, f)
 		if _, waits := s.pending[f.Record.ID]; waits {
 			stored = append(stored, f.Record.ID)
 		} else if lazy {
 			early = append(early, f.Record.ID)
 		}
+	}
+	if err := s.merge(t, ends); err != nil {
+		return err
 	}
 	s.forget(t, stored, 0)
 	if len(early) > 0 {
@@ -102,6 +103,7 @@ func (s *store) flush(t *tx) error {
 		s.timer.Reset(rowDelay) // for what stays, or if this group fails
 	}
 	n := 0
+	var late []*postrider.Folded
 	for ; n < len(s.order); n++ {
 		w, there := s.pending[s.order[n]]
 		if !there {
@@ -110,9 +112,10 @@ func (s *store) flush(t *tx) error {
 		if w.since.After(before) {
 			break
 		}
-		if err := s.merge(t, &postrider.Folded{Record: w.record}); err != nil {
-			return err
-		}
+		late = append(late, &postrider.Folded{Record: w.record})
+	}
+	if err := s.merge(t, late); err != nil {
+		return err
 	}
 	s.forget(t, s.order[:n], n)
 	return nil
@@ -123,7 +126,7 @@ func (s *store) flush(t *tx) error {
 func (s *store) insertHead(t *tx, o *postrider.Outcome) error {
 	e := &o.Event
 	var there bool
-	hash := idHash(o.Tenant, e.ID)
+	key := idKey(o.Tenant, e.ID)
 	if at, err := parsePosition(e.Position); err == nil {
 		if s.db.events.hasRecent(at, o.Tenant, e.ID) {
 			return nil
@@ -133,65 +136,13 @@ func (s *store) insertHead(t *tx, o *postrider.Outcome) error {
 			return err
 		}
 	}
-	err := t.row("SELECT EXISTS (SELECT 1 FROM event_heads WHERE id_hash = ? AND tenant = ? AND id = ? AND position = ?)",
-		[]any{hash, o.Tenant, e.ID, string(e.Position)}, &there)
+	err := t.row("SELECT EXISTS (SELECT 1 FROM event_heads WHERE id_hash IN (?, ?) AND tenant = ? AND id = ? AND position = ?)",
+		[]any{key, idHash(o.Tenant, e.ID), o.Tenant, e.ID, string(e.Position)}, &there)
 	if err != nil || there {
 		return err
 	}
 	return t.exec("INSERT INTO event_heads (id_hash, tenant, id, type, content_type, accepted_at, position, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		hash, o.Tenant, e.ID, e.Type, e.ContentType, max(e.AcceptedAt.UnixMilli(), 0), string(e.Position), e.Size) // no less than in the ids of its deliveries
-}
-
-const deliveryColumns = "tenant, id, event_id, type, content_type, position, size, target_id, generation, attempts, state, reason, next_at, updated_at"
-
-const rank = "CASE %s WHEN 'delivered' THEN 2 WHEN 'exhausted' THEN 1 WHEN 'cancelled' THEN 1 ELSE 0 END"
-
-var (
-	insertDelivery = "INSERT INTO deliveries (" + deliveryColumns + ", attempt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-	updateDelivery = `UPDATE deliveries SET generation = ?3, attempts = ?4, state = ?5, reason = ?6, next_at = ?7, updated_at = ?8
-		WHERE tenant = ?1 AND id = ?2 AND (?3, ` + strings.ReplaceAll(rank, "%s", "?5") + `, ?4, ?8) > (generation, ` + strings.ReplaceAll(rank, "%s", "state") + `, attempts, updated_at)`
-)
-
-// merge stores what a batch says of one delivery: a new row, with the attempt in it if it is the only one, or the greater
-// of the row and the record, with the attempts beside it.
-func (s *store) merge(t *tx, f *postrider.Folded) error {
-	r := &f.Record
-	var only []byte
-	if len(f.Attempts) == 1 {
-		only = appendAttempt(nil, &f.Attempts[0])
-	}
-	n, err := t.execCount(insertDelivery, r.Tenant, r.ID[:], r.Event.ID, r.Event.Type, r.Event.ContentType, string(r.Event.Position), r.Event.Size,
-		r.TargetID, r.Generation, r.Attempts, string(r.State), string(r.Reason), millisOf(r.NextAt), r.UpdatedAt.UnixMicro(), only)
-	if err != nil {
-		return err
-	}
-	if n == 1 && len(f.Attempts) == 1 {
-		return nil
-	}
-	for i := range f.Attempts {
-		a := &f.Attempts[i]
-		if n == 0 && s.inRow(t, r, a) {
-			continue
-		}
-		if err := t.exec("INSERT INTO attempts (delivery, number, started_at, body) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-			r.ID[:], a.Number, a.StartedAt.UnixMicro(), appendAttempt(nil, a)); err != nil {
-			return err
-		}
-	}
-	if n == 1 {
-		return nil
-	}
-	return t.exec(updateDelivery, r.Tenant, r.ID[:], r.Generation, r.Attempts, string(r.State), string(r.Reason), millisOf(r.NextAt), r.UpdatedAt.UnixMicro())
-}
-
-// inRow reports whether an attempt is the one in the delivery's row: the batch is stored again.
-func (s *store) inRow(t *tx, r *postrider.DeliveryRecord, a *postrider.Attempt) bool {
-	var body []byte
-	if err := t.row("SELECT attempt FROM deliveries WHERE tenant = ? AND id = ?", []any{r.Tenant, r.ID[:]}, &body); err != nil || body == nil {
-		return false
-	}
-	there, err := decodeAttempt(body)
-	return err == nil && there.Number == a.Number && there.StartedAt.UnixMicro() == a.StartedAt.UnixMicro()
+		key, o.Tenant, e.ID, e.Type, e.ContentType, max(e.AcceptedAt.UnixMilli(), 0), string(e.Position), e.Size) // no less than in the ids of its deliveries
 }
 
 func millisOf(t time.Time) int64 {

@@ -9,8 +9,10 @@ import (
 	"github.com/postrider/postrider"
 )
 
-// rowDelay is how long a fan-out's deliveries have no row of their own: most end within it, and then cost one insert.
-const rowDelay = 300 * time.Millisecond
+const (
+	rowDelay    = time.Second // how long a fan-out's deliveries have no row of their own: most end within it, and then cost one insert
+	mostWaiting = 16 << 10    // of them
+)
 
 // store merges outcomes into the tables. It is used by the writer only.
 type store struct {
@@ -109,7 +111,7 @@ func (s *store) flush(t *tx) error {
 		if !there {
 			continue
 		}
-		if w.since.After(before) {
+		if w.since.After(before) && len(s.order)-n <= mostWaiting {
 			break
 		}
 		late = append(late, &postrider.Folded{Record: w.record})

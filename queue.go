@@ -11,8 +11,8 @@ type Lane uint8
 // The lanes.
 const (
 	LaneFirst    Lane = iota // first attempts; dispatchers take them
-	LaneRetry                // waiting deliveries; retry managers take them when their delay is over
-	LaneBulk                 // retries and replays that are due; dispatchers take them, after their share for LaneFirst
+	LaneRetry                // what waits and must be looked at once its delay is over; retry managers take it
+	LaneBulk                 // retries and replays, once they are due; dispatchers take them, after their share for LaneFirst
 	LaneOutcomes             // outcomes that the outcome log did not take; archivers take them
 	Lanes        = iota
 )
@@ -96,6 +96,15 @@ type QueueLimits struct {
 	MaxBytes int           // of an item, once encoded
 	Step     time.Duration // delays are rounded up to a multiple of it; 0: a millisecond
 	Gather   time.Duration // how long what waits anyway does well to wait for more that shares its item, since each item costs; 0: not at all
+}
+
+// RetryLane is where a delivery waits for its next attempt. Where items cost nothing, and may wait as long, that is the lane from which
+// it will be sent: a retry manager would have nothing to do but to move it.
+func (l QueueLimits) RetryLane(wait time.Duration) Lane {
+	if l.Gather == 0 && wait <= l.MaxDelay {
+		return LaneBulk
+	}
+	return LaneRetry
 }
 
 // Lease is an item that is this taker's until it expires.

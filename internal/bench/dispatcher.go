@@ -3,8 +3,6 @@ package bench
 import (
 	"fmt"
 	"time"
-
-	"github.com/postrider/postrider"
 )
 
 const (
@@ -56,7 +54,7 @@ func (r *run) embedded(sink *remoteSink) (cpu time.Duration, err error) {
 		if err != nil {
 			return err
 		}
-		if err := e.seed(seeding{run: run, events: cpuDeliveries, targets: targets, size: benchSize, lane: postrider.LaneFirst, packed: true}); err != nil {
+		if err := e.seed(seeding{run: run, events: cpuDeliveries, targets: targets, size: benchSize, packed: true}); err != nil {
 			return err
 		}
 		s, err := e.serveRoles([]string{"dispatcher,retry"})

@@ -4,7 +4,6 @@ import (
 	"math"
 	"time"
 
-	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/client"
 )
 
@@ -33,18 +32,18 @@ func retries(r *run) error {
 		return err
 	}
 	n := r.Pending / dueShare
-	fresh, err := r.backlogSent(sink, seeding{events: n / waitTargets, targets: targets, size: benchSize, lane: postrider.LaneFirst, packed: true})
+	fresh, err := r.backlogSent(sink, seeding{events: n / waitTargets, targets: targets, size: benchSize, packed: true})
 	if err != nil {
 		return err
 	}
-	due, err := r.backlogSent(sink, seeding{events: n / waitTargets, targets: targets, size: benchSize, lane: postrider.LaneRetry, attempts: 1, delay: time.Millisecond})
+	due, err := r.backlogSent(sink, seeding{events: n / waitTargets, targets: targets, size: benchSize, attempts: 1, delay: time.Millisecond})
 	if err != nil {
 		return err
 	}
 	r.atMost("due at once: time to send them ÷ as many fresh ones", due.Seconds()/fresh.Seconds(), "ratio", dueToReach)
 	r.figure("due at once", float64(n), "")
 	r.figure("due at once: time to send them", due.Seconds(), "s")
-	err = r.seed(seeding{run: "waiting", events: r.Pending / waitTargets, targets: targets, size: waitingBytes, lane: postrider.LaneRetry, attempts: 1, delay: waitingFor})
+	err = r.seed(seeding{run: "waiting", events: r.Pending / waitTargets, targets: targets, size: waitingBytes, attempts: 1, delay: waitingFor})
 	if err != nil {
 		return err
 	}

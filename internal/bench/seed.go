@@ -17,10 +17,9 @@ type seeding struct {
 	run      string // prefix of the ids
 	events   int
 	targets  []int64
-	size     int // of a payload
-	lane     postrider.Lane
+	size     int           // of a payload
 	attempts int           // that each delivery has behind it
-	delay    time.Duration // until all are due
+	delay    time.Duration // until all are due; 0: they have their first attempt before them
 	packed   bool          // several events an item, as the consumer puts them; else singles, as failures leave them
 }
 
@@ -67,7 +66,7 @@ func (r *run) fill(e *app.Engines, s seeding) error {
 		if err != nil {
 			return err
 		}
-		if commit, err = e.Queue.Put(r.ctx, s.items(events, begun)...); err == nil {
+		if commit, err = e.Queue.Put(r.ctx, s.items(events, begun, e.Queue.Limits())...); err == nil {
 			err = commit.Wait(r.ctx)
 		}
 		if err != nil {
@@ -97,9 +96,12 @@ func (s *seeding) make(kind string, from, n int) []*postrider.Event {
 	return events
 }
 
-// items makes what the queue holds of some events. All are due at the same time.
-func (s *seeding) items(events []*postrider.Event, begun time.Time) []postrider.Item {
-	due := begun.Add(s.delay)
+// items makes what the queue holds of some events, in the lane where dispatchers would have them. All are due at the same time.
+func (s *seeding) items(events []*postrider.Event, begun time.Time, limits postrider.QueueLimits) []postrider.Item {
+	due, lane := begun.Add(s.delay), postrider.LaneFirst
+	if s.delay > 0 {
+		lane = limits.RetryLane(s.delay)
+	}
 	var items []postrider.Item
 	for _, event := range events {
 		e := *event
@@ -113,7 +115,7 @@ func (s *seeding) items(events []*postrider.Event, begun time.Time) []postrider.
 				items[n-1].Pack.Deliveries = append(items[n-1].Pack.Deliveries, d)
 				continue
 			}
-			items = append(items, postrider.Item{Lane: s.lane, Delay: max(0, time.Until(due)),
+			items = append(items, postrider.Item{Lane: lane, Delay: max(0, time.Until(due)),
 				Pack: &postrider.Pack{Tenant: e.Tenant, Deliveries: []postrider.Delivery{d}}})
 		}
 	}

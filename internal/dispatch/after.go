@@ -56,7 +56,7 @@ func (d *Dispatcher) again(j *job, o *postrider.Outcome, ans *answer, now time.T
 	next := j.delivery
 	next.Due = due
 	next.Event = d.kept(j, next.Event)
-	return &follow{lane: postrider.LaneRetry, delivery: next}
+	return &follow{lane: d.limits.RetryLane(due.Sub(now)), delivery: next}
 }
 
 // kept is an event as what waits refers to it. A payload that only travels inline is stored before, unless it is small or

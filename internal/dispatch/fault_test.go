@@ -201,7 +201,7 @@ func TestDrainEnds(t *testing.T) {
 		if len(o) != 1 || o[0].Attempt.Class != postrider.ClassInterrupted || o[0].State != postrider.StateRetrying {
 			t.Errorf("outcomes %+v", o)
 		}
-		if len(w.queue.deliveries(postrider.LaneRetry)) != 1 {
+		if len(w.queue.deliveries(postrider.LaneBulk)) != 1 {
 			t.Error("nothing follows")
 		}
 	})

@@ -37,8 +37,12 @@ func (d *Dispatcher) newPacker(tenant string) *packer {
 // bucketOf tells where a delivery belongs.
 func (k *packer) bucketOf(f *follow) bucket {
 	b := bucket{lane: f.lane, target: f.delivery.TargetID}
-	if !f.delivery.Due.IsZero() {
-		b.slot = slot.Of(f.delivery.Due, k.now)
+	switch due := f.delivery.Due; {
+	case due.IsZero():
+	case f.lane == postrider.LaneRetry:
+		b.slot = slot.Of(due, k.now)
+	default: // it will not be looked at before it is sent
+		b.slot = slot.Fine(due, k.now)
 	}
 	return b
 }
@@ -63,7 +67,7 @@ func (k *packer) add(f follow) {
 // packed returns the items, each with its delay.
 func (k *packer) packed() []postrider.Item {
 	for i := range k.items {
-		if item := &k.items[i]; item.Lane == postrider.LaneRetry {
+		if item := &k.items[i]; !item.Pack.Deliveries[0].Due.IsZero() {
 			item.Delay = slot.Delay(item.Pack.Deliveries, k.now, k.longest)
 		}
 	}

@@ -30,7 +30,7 @@ func TestOnePutForManyFailures(t *testing.T) {
 		if _, ok := w.stored[postrider.PayloadKey(e)]; w.stores != 1 || !ok {
 			t.Errorf("%d stores, under %v", w.stores, w.stored)
 		}
-		if n := len(w.queue.deliveries(postrider.LaneRetry)); n != 40 {
+		if n := len(w.queue.deliveries(postrider.LaneBulk)); n != 40 {
 			t.Errorf("%d wait", n)
 		}
 	})
@@ -126,7 +126,7 @@ func TestRefusedRetry(t *testing.T) {
 		if got := w.states(); got["exhausted/internal"] != 1 || len(w.queue.in(postrider.LaneFirst)) != 0 {
 			t.Errorf("states %v, %d left in the first lane", got, len(w.queue.in(postrider.LaneFirst)))
 		}
-		if n := len(w.queue.deliveries(postrider.LaneRetry)); n != 2 {
+		if n := len(w.queue.deliveries(postrider.LaneBulk)); n != 2 {
 			t.Errorf("%d wait", n)
 		}
 	})

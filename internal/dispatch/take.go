@@ -79,10 +79,22 @@ func (d *Dispatcher) begin(l *life, lane postrider.Lane, lease *postrider.Lease)
 		d.jobs.Go(func() { d.split(p) })
 		return
 	}
+	d.waited(lane, lease)
 	for i := range lease.Pack.Deliveries {
 		j := &job{parcel: p, delivery: lease.Pack.Deliveries[i]}
 		j.claim = claim{lane: lane, tenantName: lease.Pack.Tenant, targetID: j.delivery.TargetID, pending: true}
 		d.workers.run(func() { d.deliver(j) })
+	}
+}
+
+// waited tells how long deliveries waited that no retry manager has handed on; see its trace.
+func (d *Dispatcher) waited(lane postrider.Lane, lease *postrider.Lease) {
+	if d.Tracer == nil || lane != postrider.LaneBulk || lease.Receives > 1 || d.limits.RetryLane(0) == postrider.LaneRetry {
+		return
+	}
+	now := d.Clock()
+	for i := range lease.Pack.Deliveries {
+		d.Tracer.Waited(&lease.Pack.Deliveries[i], now)
 	}
 }
 

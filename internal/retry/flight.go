@@ -68,9 +68,9 @@ func (m *Manager) noted(err error) int64 {
 	return n
 }
 
-// trace tells of the deliveries that are handed on how long they waited.
+// trace tells of the deliveries that are handed on how long they waited. Where not all come this way the dispatcher does.
 func (m *Manager) trace(mv move) {
-	if m.Tracer == nil {
+	if m.Tracer == nil || m.Queue.Limits().RetryLane(0) == postrider.LaneBulk {
 		return
 	}
 	now := m.Clock()

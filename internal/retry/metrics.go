@@ -26,7 +26,7 @@ func newMetrics(r prometheus.Registerer, queue postrider.Queue) *metrics {
 	moved := auto.NewCounterVec(prometheus.CounterOpts{Name: "postrider_retry_moved_total",
 		Help: "Deliveries that the retry manager moved: to bulk (due) or to retry (not due yet)."}, []string{"to"})
 	auto.NewGaugeFunc(prometheus.GaugeOpts{Name: "postrider_retries_pending",
-		Help: "Packs in the retry lane, due or not, as the queue counts them; NaN if it does not answer."},
+		Help: "Packs that wait: in the retry lane, or in the bulk lane and not due yet, as the queue counts them; NaN if it does not answer."},
 		func() float64 { return pending(queue) })
 	return &metrics{
 		bulk:  moved.WithLabelValues("bulk"),
@@ -48,7 +48,7 @@ func pending(queue postrider.Queue) float64 {
 		return math.NaN()
 	}
 	lane := stats[postrider.LaneRetry]
-	return float64(lane.Items + lane.Delayed)
+	return float64(lane.Items + lane.Delayed + stats[postrider.LaneBulk].Delayed)
 }
 
 // movedItems counts a move that is durable.

@@ -138,7 +138,7 @@ func TestMergesOneTargetsRetries(t *testing.T) {
 		stop()
 		assertSafe(t, q)
 		if err := testutil.GatherAndCompare(registry, strings.NewReader(`
-# HELP postrider_retries_pending Packs in the retry lane, due or not, as the queue counts them; NaN if it does not answer.
+# HELP postrider_retries_pending Packs that wait: in the retry lane, or in the bulk lane and not due yet, as the queue counts them; NaN if it does not answer.
 # TYPE postrider_retries_pending gauge
 postrider_retries_pending 0
 # HELP postrider_retry_moved_total Deliveries that the retry manager moved: to bulk (due) or to retry (not due yet).

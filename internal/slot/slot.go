@@ -23,14 +23,18 @@ type Slot int64
 
 // Of returns the slot of a due time.
 func Of(due, now time.Time) Slot {
-	switch wait := due.Sub(now); {
-	case wait <= 0:
-		return 0
-	case wait <= FineWithin:
-		return Slot(due.Add(FineWidth-1).Unix()) + 1
-	default:
+	if due.Sub(now) > FineWithin {
 		return -Slot(due.Unix()/int64(CoarseWidth/time.Second)) - 1
 	}
+	return Fine(due, now)
+}
+
+// Fine returns the slot of a due time among such as are a second wide, however far away it is.
+func Fine(due, now time.Time) Slot {
+	if !due.After(now) {
+		return 0
+	}
+	return Slot(due.Add(FineWidth-1).Unix()) + 1
 }
 
 // Delay is how long deliveries of one slot, at least one, are put away for, at most longest: until the last of them is due, if

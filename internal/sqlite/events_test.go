@@ -26,7 +26,9 @@ func BenchmarkEvents(b *testing.B) {
 
 // BenchmarkBatches measures events of 1 KiB in batches of 100, with ids as the API makes them and such that say nothing of time.
 func BenchmarkBatches(b *testing.B) {
-	b.Run("ids by time", func(b *testing.B) { benchmarkBatches(b, func() string { return "evt_" + uuid.Must(uuid.NewV7()).String() }) })
+	b.Run("ids by time", func(b *testing.B) {
+		benchmarkBatches(b, func() string { return "evt_" + uuid.Must(uuid.NewV7()).String() })
+	})
 	b.Run("ids at random", func(b *testing.B) { benchmarkBatches(b, uuid.NewString) })
 }
 

@@ -119,4 +119,3 @@ func (s *store) inRow(t *tx, r *postrider.DeliveryRecord, a *postrider.Attempt) 
 	there, err := decodeAttempt(body)
 	return err == nil && there.Number == a.Number && there.StartedAt.UnixMicro() == a.StartedAt.UnixMicro()
 }
-

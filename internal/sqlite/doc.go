@@ -1,7 +1,7 @@
 // Package sqlite keeps the whole embedded system in one file: events, queue, payloads, outcomes and database.
 //
 // One goroutine writes (see writer). Whatever is asked of it while a transaction commits goes into the next one, so that all
-// seams share one fsync, and every write of a group has the same postrider.Commit. The file is in WAL mode with
+// seams share one fsync, and every write of a group has the same postrider.Commit. What nobody waits for makes no group of its own for 5 ms. The file is in WAL mode with
 // synchronous=FULL: a Commit that is done has been synced. Readers have connections of their own, in short read
 // transactions.
 //

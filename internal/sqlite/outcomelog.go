@@ -94,7 +94,7 @@ type directOutcomes struct{ *outcomes }
 // Record merges outcomes into the tables; see postrider.OutcomeLog.
 func (o directOutcomes) Record(ctx context.Context, list []postrider.Outcome) (*postrider.Commit, error) {
 	o.direct.Store(true)
-	return o.db.writer.add(ctx, 256*len(list), func(t *tx) error { return o.store.apply(t, list, true) }, nil)
+	return o.db.writer.addLazily(ctx, 256*len(list), func(t *tx) error { return o.store.apply(t, list, true) }, nil)
 }
 
 // Reader returns nil: there is nothing to archive.
@@ -109,7 +109,7 @@ func (o *outcomes) Record(ctx context.Context, list []postrider.Outcome) (*postr
 		return postrider.Committed(), nil
 	}
 	body := wire.AppendOutcomes(nil, list)
-	return o.db.writer.add(ctx, len(body), func(t *tx) error {
+	return o.db.writer.addLazily(ctx, len(body), func(t *tx) error {
 		t.onCommit(o.signal)
 		return t.exec("INSERT INTO outcome_log (at, body) VALUES (?, ?)", o.db.clock().UnixMicro(), body)
 	}, nil)
@@ -233,7 +233,7 @@ func (r *outcomeReader) Archived(b *postrider.OutcomeBatch) {
 	if err != nil || len(b.Outcomes) == 0 {
 		return
 	}
-	_, _ = r.log.db.writer.add(context.Background(), 0, func(t *tx) error {
+	_, _ = r.log.db.writer.addLazily(context.Background(), 0, func(t *tx) error {
 		return t.exec("DELETE FROM outcome_log WHERE position <= ?", end)
 	}, nil)
 }

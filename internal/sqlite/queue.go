@@ -182,13 +182,18 @@ func (q *queue) change(ctx context.Context, l *leased, items []postrider.Item) (
 		return nil, postrider.Errorf(postrider.CodeUnavailable, "the queue is closed")
 	}
 	// While the disk fails, what was shown before its commit would be taken, and sent, as often as its put is tried.
-	c.late = q.db.writer.doubtful() || c.settledByAnother() || slices.ContainsFunc(items, func(i postrider.Item) bool { return i.Durable })
+	awaited := slices.ContainsFunc(items, func(i postrider.Item) bool { return i.Durable })
+	c.late = awaited || q.db.writer.doubtful() || c.settledByAnother()
 	for _, p := range puts {
 		p.id = q.next
 		q.next++
 	}
 	q.mu.Unlock()
-	commit, err := q.db.writer.add(ctx, bytes+32, func(t *tx) error { return q.apply(t, c) }, func() { q.undo(c) })
+	add := q.db.writer.addLazily // what is put is shown at once, so that only a publisher who is told waits for it
+	if awaited {
+		add = q.db.writer.add
+	}
+	commit, err := add(ctx, bytes+32, func(t *tx) error { return q.apply(t, c) }, func() { q.undo(c) })
 	if err != nil {
 		return nil, err
 	}

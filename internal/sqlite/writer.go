@@ -17,10 +17,14 @@ const (
 	groupBytes   = 1 << 20 // a group is closed to more once it has this much
 	groupOps     = 4096
 	groupsQueued = 16 // then writers wait
+	lazyFor      = 5 * time.Millisecond
 	doubt        = time.Minute
 )
 
 // writer is the one goroutine that writes. It runs groups of operations, a transaction each.
+//
+// A transaction costs far more than what is written in it: pages, a sync. So what nobody waits for, as outcomes and what is put into the
+// queue and settled, has no transaction of its own for lazyFor: it goes with what somebody waits for, as an event's publisher does.
 type writer struct {
 	conn    *sql.Conn
 	tx      *tx
@@ -30,6 +34,7 @@ type writer struct {
 	mu      sync.Mutex
 	room    sync.Cond // signalled when a group was taken
 	wake    chan struct{}
+	timer   *time.Timer // wakes when a lazy group is due
 	groups  []*group  // the last one is open
 	began   time.Time // when the group that runs began; zero: none runs
 	failure error     // of the last group
@@ -42,9 +47,12 @@ type writer struct {
 type group struct {
 	ops      []operation
 	bytes    int
+	due      time.Time // when it runs at the latest; zero: at once
 	commit   *postrider.Commit
 	complete func(error)
 }
+
+func (g *group) full() bool { return g.bytes >= groupBytes || len(g.ops) >= groupOps }
 
 type operation struct {
 	run    func(*tx) error
@@ -66,6 +74,8 @@ func newWriter(ctx context.Context, db *sql.DB, r prometheus.Registerer) (*write
 	}
 	w := &writer{conn: conn, metrics: newWriterMetrics(r), wake: make(chan struct{}, 1), stopped: make(chan struct{})}
 	w.room.L = &w.mu
+	w.timer = time.AfterFunc(time.Hour, w.signal)
+	w.timer.Stop()
 	w.tx = &tx{ctx: context.WithoutCancel(ctx), conn: conn, stmts: map[string]*sql.Stmt{}}
 	go w.loop()
 	return w, nil
@@ -74,26 +84,46 @@ func newWriter(ctx context.Context, db *sql.DB, r prometheus.Registerer) (*write
 // add puts an operation into the next group and returns the group's Commit. It blocks while too many groups wait. An
 // operation must not fail for what is in it, since its group fails with it; see do for one that may.
 func (w *writer) add(ctx context.Context, bytes int, run func(*tx) error, failed func()) (*postrider.Commit, error) {
+	return w.join(ctx, bytes, operation{run, failed}, time.Time{})
+}
+
+// addLazily is add for what nobody waits for.
+func (w *writer) addLazily(ctx context.Context, bytes int, run func(*tx) error, failed func()) (*postrider.Commit, error) {
+	return w.join(ctx, bytes, operation{run, failed}, time.Now().Add(lazyFor))
+}
+
+// join puts an operation into the last group, or a new one, which runs when it is due.
+func (w *writer) join(ctx context.Context, bytes int, op operation, due time.Time) (*postrider.Commit, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.waitForRoom(ctx); err != nil {
 		return nil, err
 	}
 	var g *group
-	if n := len(w.groups); n > 0 && w.groups[n-1].bytes < groupBytes && len(w.groups[n-1].ops) < groupOps {
+	if n := len(w.groups); n > 0 && !w.groups[n-1].full() {
 		g = w.groups[n-1]
 	} else {
-		g = &group{}
+		g = &group{due: due}
 		g.commit, g.complete = postrider.NewCommit()
 		w.groups = append(w.groups, g)
+		if !due.IsZero() {
+			w.timer.Reset(lazyFor)
+		}
 	}
-	g.ops = append(g.ops, operation{run, failed})
+	g.ops = append(g.ops, op)
 	g.bytes += bytes
+	if due.IsZero() || g.full() {
+		g.due = time.Time{}
+		w.signal()
+	}
+	return g.commit, nil
+}
+
+func (w *writer) signal() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
 	}
-	return g.commit, nil
 }
 
 // waitForRoom blocks, holding the lock on return, until a group may be added or joined.
@@ -162,14 +192,16 @@ func (w *writer) loop() {
 	}
 }
 
+// next takes the next group, if one is due; it reports whether more may come.
 func (w *writer) next() (g *group, open bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.groups) > 0 {
-		g = w.groups[0]
-		w.groups = w.groups[1:]
-		w.room.Broadcast()
+	if len(w.groups) == 0 || w.groups[0].due.After(time.Now()) && !w.closed {
+		return nil, !w.closed
 	}
+	g = w.groups[0]
+	w.groups = w.groups[1:]
+	w.room.Broadcast()
 	return g, !w.closed
 }
 
@@ -255,11 +287,9 @@ func (w *writer) close() error {
 	if already {
 		return nil
 	}
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
+	w.signal()
 	<-w.stopped
+	w.timer.Stop()
 	for _, s := range w.tx.stmts {
 		s.Close()
 	}

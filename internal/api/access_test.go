@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/postrider/postrider/internal/api"
 )
 
 // operations are the method and path of all routes that need a key, as the OpenAPI document tells them, so that none is
@@ -90,4 +92,15 @@ func TestADeletedKeyIsRefusedAtOnce(t *testing.T) {
 	s.want(t, 204, "DELETE", "/tenants/acme/keys/"+made.id(t), "")
 	s.wantAs(t, key, 401, "GET", "/webhooks/targets", "")
 	s.wantAs(t, "", 404, "GET", "/nothing/here", "")
+}
+
+func TestBasePath(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, func(o *api.Options) { o.BasePath = "/hooks/" })
+	made := s.want(t, 201, "POST", "/hooks/webhooks/targets", publicURL)
+	if location := made.header.Get("Location"); location != "/hooks/webhooks/targets/"+made.id(t) {
+		t.Errorf("location %s", location)
+	}
+	s.want(t, 404, "GET", "/webhooks/targets", "")
+	s.wantAs(t, "", 200, "GET", "/hooks/openapi.json", "")
 }

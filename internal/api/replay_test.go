@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/internal/api"
@@ -66,5 +67,47 @@ func TestOneReplayOfAGeneration(t *testing.T) {
 	}
 	if count[202] != 1 || count[409] != 11 {
 		t.Errorf("answers by status: %v", count)
+	}
+}
+
+// TestReplay: what is not final, or goes to a target that is off, is not replayed; what is replayed is queued once, as of the next generation.
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	event, target, targetID, id := s.attempted(t)
+	path := "/webhooks/deliveries/" + id.String() + "/replay"
+	s.want(t, 409, "POST", path, "")
+	s.delivered(t, "default", event, targetID, postrider.StateExhausted)
+	if m := s.want(t, 202, "POST", path, "").json(t); m["state"] != "pending" {
+		t.Errorf("replayed %v", m)
+	}
+	leases, err := s.db.Queue().Take(t.Context(), postrider.TakeRequest{Lane: postrider.LaneBulk, Credit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	queued := leases[0].Pack.Deliveries[0]
+	if queued.Generation != 1 || queued.Earlier != 1 || queued.ID != id {
+		t.Errorf("queued %+v", queued)
+	}
+	if _, err := s.db.Database().TurnOff(t.Context(), "default", targetID, "gone", nil); err != nil {
+		t.Fatal(err)
+	}
+	s.cancelled(t, &queued)
+	s.want(t, 409, "POST", path, "")
+	s.want(t, 200, "POST", "/webhooks/targets/"+target+"/enable", "")
+	s.want(t, 202, "POST", path, "")
+}
+
+// cancelled records that a delivery ended since its target is off.
+func (s *server) cancelled(t *testing.T, d *postrider.Delivery) {
+	t.Helper()
+	commit, err := s.db.Outcomes(true).Record(t.Context(), []postrider.Outcome{{Kind: postrider.OutcomeState, Tenant: "default",
+		At:    time.Now().UTC().Add(time.Second), // of one generation and rank the later counts
+		Event: d.Event.Head(), DeliveryID: d.ID, TargetID: d.TargetID, Generation: 1, Attempts: 1, State: postrider.StateCancelled, Reason: postrider.ReasonTargetOff}})
+	if err == nil {
+		err = commit.Wait(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }

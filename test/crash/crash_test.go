@@ -85,9 +85,7 @@ func TestKill(t *testing.T) {
 	list := s.AwaitDeliveries(t, "", func(list []harness.Delivery) bool { return allDelivered(list, accepted) })
 	checkStates(t, list, p)
 	checkTwins(t, receiver.Messages(), killed, p)
-	if status := s.Stop(t); status != 0 {
-		t.Errorf("exit status %d of a clean stop after the crashes", status)
-	}
+	s.StopCleanly(t)
 	deliveriesAfter := len(list)
 	s = harness.Start(t, data, settings...)
 	if again := s.Deliveries(t, ""); len(again) < deliveriesAfter {

@@ -27,12 +27,7 @@ func TestBackupOfALiveFolder(t *testing.T) {
 	s.Subscribe(t, s.Target(t, r.URL).ID, []string{"disk.*"})
 	var l ledger
 	stop := load(t, s, &l, 4, 100<<10, nil)
-	harness.Await(t, func() string {
-		if len(l.ids()) < 50 {
-			return "50 events are not acknowledged"
-		}
-		return ""
-	})
+	l.grow(t, 50, "events are acknowledged")
 	before := l.ids()
 	file := filepath.Join(t.TempDir(), "copy.db")
 	if out, err := harness.Command(t.Context(), "backup", "--data", data, file).CombinedOutput(); err != nil {
@@ -50,11 +45,7 @@ func TestBackupOfALiveFolder(t *testing.T) {
 		t.Errorf("the copy: %v, %v", info.Mode(), err)
 	}
 
-	restored := t.TempDir()
-	copyFile(t, file, filepath.Join(restored, "postrider.db"))
-	for _, key := range []string{"admin.key", "secret.key"} {
-		copyFile(t, filepath.Join(data, key), filepath.Join(restored, key))
-	}
+	restored := restore(t, file, data)
 	report, sound := check(t, restored)
 	if !sound || report.Counts["events"] < int64(len(before)) {
 		t.Fatalf("the copy: %d events of %d, faults %v", report.Counts["events"], len(before), report.Faults)
@@ -65,20 +56,22 @@ func TestBackupOfALiveFolder(t *testing.T) {
 	up.Store(true)
 	s = harness.Start(t, restored, settings...)
 	r.Await(t, "what was acknowledged before the copy", func(m []harness.Message) bool { return arrivedAll(m, before) })
-	s.AwaitDeliveries(t, "", func(list []harness.Delivery) bool {
-		for _, d := range list {
-			if d.State != "delivered" {
-				return false
-			}
-		}
-		return len(list) >= len(before)
-	})
-	if status := s.Stop(t); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	awaitDelivered(t, s, len(before))
+	s.StopCleanly(t)
 	if report, sound := check(t, restored); !sound {
 		t.Errorf("after all was delivered: %v", report.Faults)
 	}
+}
+
+// restore makes a folder of a backup and the keys that it was made with.
+func restore(t *testing.T, file, data string) (restored string) {
+	t.Helper()
+	restored = t.TempDir()
+	copyFile(t, file, filepath.Join(restored, "postrider.db"))
+	for _, key := range []string{"admin.key", "secret.key"} {
+		copyFile(t, filepath.Join(data, key), filepath.Join(restored, key))
+	}
+	return restored
 }
 
 // TestCheckFindsFaults damages copies of a folder.
@@ -93,9 +86,7 @@ func TestCheckFindsFaults(t *testing.T) {
 		s.Publish(t, "a.b", make([]byte, 300<<10))
 	}
 	s.AwaitDeliveries(t, "state=retrying", func(d []harness.Delivery) bool { return len(d) == 3 })
-	if status := s.Stop(t); status != 0 {
-		t.Fatalf("exit status %d", status)
-	}
+	s.StopCleanly(t)
 	if report, sound := check(t, data); !sound || report.Counts["events"] != 3 || report.Counts["targets"] != 1 {
 		t.Fatalf("%+v", report)
 	}

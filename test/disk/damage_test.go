@@ -38,6 +38,21 @@ func damage(t *testing.T, dir string, random *rand.Rand) {
 	}
 }
 
+// delivered makes a folder in which n events are delivered.
+func delivered(t *testing.T, n int) (data string) {
+	t.Helper()
+	r := harness.NewReceiver(t, nil)
+	data = t.TempDir()
+	s := harness.Start(t, data, settings...)
+	s.Subscribe(t, s.Target(t, r.URL).ID, []string{"*"})
+	for range n {
+		s.Publish(t, "a.b", make([]byte, 3000))
+	}
+	r.AwaitCount(t, n)
+	s.StopCleanly(t)
+	return data
+}
+
 // TestDamagedFile starts on copies with damaged pages: check says so, and serve either refuses to start or answers 503 with the reason
 // where it meets one; what it answers with 202 is there.
 func TestDamagedFile(t *testing.T) {
@@ -49,17 +64,7 @@ func TestDamagedFile(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	r := harness.NewReceiver(t, nil)
-	data := t.TempDir()
-	s := harness.Start(t, data, settings...)
-	s.Subscribe(t, s.Target(t, r.URL).ID, []string{"*"})
-	for range 60 {
-		s.Publish(t, "a.b", make([]byte, 3000))
-	}
-	r.AwaitCount(t, 60)
-	if status := s.Stop(t); status != 0 {
-		t.Fatalf("exit status %d", status)
-	}
+	data := delivered(t, 60)
 	refused, answered, accepted := 0, 0, 0
 	for range copies {
 		dir := copyData(t, data)
@@ -67,43 +72,50 @@ func TestDamagedFile(t *testing.T) {
 		if _, sound := check(t, dir); sound {
 			t.Error("check finds no fault")
 		}
-		switch told := firstWord(t, dir, "postrider is ready", "is damaged"); told {
+		switch firstWord(t, dir, "postrider is ready", "is damaged") {
 		case "is damaged":
 			refused++
-			continue
 		case "":
 			t.Error("serve neither starts nor says why not")
-			continue
+		default:
+			told, taken := publishOnDamaged(t, dir)
+			answered, accepted = answered+told, accepted+taken
 		}
-		s, err := harness.Launch(dir, settings...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range 20 {
-			a, err := s.Call(t.Context(), http.MethodPost, "/webhooks/events", make([]byte, 3000), "Postrider-Event-Type: a.b")
-			if err != nil {
-				t.Errorf("the server is gone: %v\n%s", err, s.Log().Tail(20))
-				break
-			}
-			var answer struct{ ID, Detail string }
-			if err := json.Unmarshal(a.Body, &answer); err != nil {
-				t.Errorf("answer %q", a.Body)
-			}
-			switch {
-			case a.Status == http.StatusAccepted:
-				accepted++
-			case a.Status == http.StatusServiceUnavailable && strings.Contains(answer.Detail, "it is damaged"):
-				answered++
-			default:
-				t.Errorf("status %d: %s", a.Status, a.Body)
-			}
-		}
-		if s.Log().Contains("panic") {
-			t.Errorf("a panic:\n%s", s.Log().Tail(50))
-		}
-		s.Kill()
 	}
 	t.Logf("%d copies: %d starts refused; %d events answered with 503, %d with 202", copies, refused, answered, accepted)
+}
+
+// publishOnDamaged starts on a damaged folder and publishes: each event is accepted, or answered with 503 and the reason.
+func publishOnDamaged(t *testing.T, dir string) (answered, accepted int) {
+	t.Helper()
+	s, err := harness.Launch(dir, settings...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Kill()
+	for range 20 {
+		a, err := s.Call(t.Context(), http.MethodPost, "/webhooks/events", make([]byte, 3000), "Postrider-Event-Type: a.b")
+		if err != nil {
+			t.Errorf("the server is gone: %v\n%s", err, s.Log().Tail(20))
+			break
+		}
+		var answer struct{ ID, Detail string }
+		if err := json.Unmarshal(a.Body, &answer); err != nil {
+			t.Errorf("answer %q", a.Body)
+		}
+		switch {
+		case a.Status == http.StatusAccepted:
+			accepted++
+		case a.Status == http.StatusServiceUnavailable && strings.Contains(answer.Detail, "it is damaged"):
+			answered++
+		default:
+			t.Errorf("status %d: %s", a.Status, a.Body)
+		}
+	}
+	if s.Log().Contains("panic") {
+		t.Errorf("a panic:\n%s", s.Log().Tail(50))
+	}
+	return answered, accepted
 }
 
 // firstWord runs serve on a folder until it writes one of some texts, and returns that; "" if it ends without.
@@ -148,7 +160,7 @@ func TestLockedFile(t *testing.T) {
 	refused := make(chan string, 1000)
 	stop := load(t, s, &l, 4, 1000, func(a harness.Answer) { refused <- string(a.Body) })
 	defer func() { stop() }()
-	harness.Await(t, func() string { return unless(len(l.ids()) > 20, "events are acknowledged") })
+	l.grow(t, 20, "events are acknowledged")
 	if _, err := db.ExecContext(t.Context(), "PRAGMA busy_timeout = 60000; BEGIN IMMEDIATE"); err != nil {
 		t.Fatal(err)
 	}
@@ -159,14 +171,11 @@ func TestLockedFile(t *testing.T) {
 	if _, err := db.ExecContext(t.Context(), "ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}
-	acked := len(l.ids())
-	harness.Await(t, func() string { return unless(len(l.ids()) > acked+20, "intake goes on") })
+	l.grow(t, 20, "intake goes on")
 	stop()
 	ids := l.ids()
-	r.Await(t, "everything acknowledged", func(m []harness.Message) bool { return arrivedAll(m, ids) })
-	if status := s.Stop(t); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	awaitAll(t, r, ids)
+	s.StopCleanly(t)
 	if report, sound := check(t, data); !sound {
 		t.Error(report.Faults)
 	}

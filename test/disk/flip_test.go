@@ -36,9 +36,7 @@ func TestFlippedByte(t *testing.T) {
 		sound[s.Publish(t, "a.b", bytes.Repeat([]byte{'.'}, size))] = true
 	}
 	s.AwaitDeliveries(t, "state=retrying", func(d []harness.Delivery) bool { return len(d) == 6 })
-	if status := s.Stop(t); status != 0 {
-		t.Fatalf("exit status %d", status)
-	}
+	s.StopCleanly(t)
 	flip(t, filepath.Join(data, "postrider.db"), "mark-0-", "mark-1-", "mark-2-")
 	report, ok := check(t, data)
 	if ok || len(report.Faults) != 3 || strings.Count(strings.Join(report.Faults, "\n"), "its payload is not what was stored") != 3 {

@@ -48,6 +48,18 @@ func (f *frozen) answered(t *testing.T, method, path string, body []byte, header
 	return a, problem.Detail, true
 }
 
+// reads has paths answered some times, each with 200.
+func (f *frozen) reads(t *testing.T, times int, paths ...string) {
+	t.Helper()
+	for range times {
+		for _, path := range paths {
+			if a, detail, ok := f.answered(t, http.MethodGet, path, nil); ok && a.Status != http.StatusOK {
+				t.Errorf("%s: %d %s", path, a.Status, detail)
+			}
+		}
+	}
+}
+
 // reached makes a request that must be answered soon.
 func reached(t *testing.T, s *harness.Server, path string) (harness.Answer, string) {
 	t.Helper()
@@ -73,7 +85,7 @@ func TestFrozenDisk(t *testing.T) {
 	s.Subscribe(t, s.Target(t, r.URL).ID, []string{"disk.*"})
 	var l ledger
 	var late, refused atomic.Int64
-	tell := func(a harness.Answer) {
+	stop := load(t, s, &l, 4, 8<<10, func(a harness.Answer) {
 		switch {
 		case a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "":
 			t.Errorf("status %d: %s", a.Status, a.Body)
@@ -82,8 +94,7 @@ func TestFrozenDisk(t *testing.T) {
 		default:
 			refused.Add(1)
 		}
-	}
-	stop := load(t, s, &l, 4, 8<<10, tell)
+	})
 	defer func() { stop() }()
 	long := 1 // one freeze lasts until what waits is given up
 	if testing.Short() {
@@ -92,20 +103,14 @@ func TestFrozenDisk(t *testing.T) {
 	var peak int64
 	still := 0
 	for round := range 12 {
-		acked := len(l.ids())
-		harness.Await(t, func() string { return unless(len(l.ids()) >= acked+50, "events are acknowledged") })
+		l.grow(t, 50, "events are acknowledged")
 		disk.freeze()
 		f := &frozen{Server: s}
-		switch {
-		case round < 2:
+		if round < 2 {
 			frozenLong(t, f, &l, round == long, &late)
 			_, peak = s.Memory()
-		default: // at many moments of a commit
-			for range 3 {
-				if a, detail, ok := f.answered(t, http.MethodGet, "/webhooks/deliveries?limit=5", nil); ok && a.Status != http.StatusOK {
-					t.Errorf("round %d: deliveries: %d %s", round, a.Status, detail)
-				}
-			}
+		} else { // at many moments of a commit
+			f.reads(t, 3, "/webhooks/deliveries?limit=5")
 		}
 		disk.thaw()
 		if f.still {
@@ -125,10 +130,8 @@ func TestFrozenDisk(t *testing.T) {
 	if peak > 4*budget {
 		t.Errorf("peak RSS %d MiB", peak>>20)
 	}
-	r.Await(t, "everything acknowledged", func(m []harness.Message) bool { return arrivedAll(m, ids) })
-	if status := s.Stop(t); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	awaitAll(t, r, ids)
+	s.StopCleanly(t)
 	if report, sound := check(t, disk.Data); !sound || report.Counts["events"] < int64(len(ids)) {
 		t.Errorf("%d events, faults %v", report.Counts["events"], report.Faults)
 	}
@@ -167,11 +170,7 @@ func frozenLong(t *testing.T, f *frozen, l *ledger, last bool, late *atomic.Int6
 		if ok && (a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" || !strings.Contains(detail, "the disk does not answer") && !strings.Contains(detail, "too much")) {
 			t.Errorf("intake: %d %s", a.Status, detail)
 		}
-		for _, path := range []string{"/healthz", "/webhooks/targets", "/webhooks/deliveries?limit=5"} {
-			if a, detail, ok := f.answered(t, http.MethodGet, path, nil); ok && a.Status != http.StatusOK {
-				t.Errorf("%s: %d %s", path, a.Status, detail)
-			}
-		}
+		f.reads(t, 1, "/healthz", "/webhooks/targets", "/webhooks/deliveries?limit=5")
 	}
 	if now := len(l.ids()); now != acked {
 		t.Errorf("%d events were acknowledged while nothing could be written", now-acked)

@@ -47,6 +47,26 @@ func fill(t *testing.T, path string) {
 	}
 }
 
+// refusals counts the answers of a server whose disk is full: all are 503 with Retry-After.
+type refusals struct{ full, other atomic.Int64 }
+
+func (r *refusals) count(t *testing.T, a harness.Answer) {
+	t.Helper()
+	var problem struct{ Detail string }
+	if err := json.Unmarshal(a.Body, &problem); err != nil {
+		t.Errorf("answer %q: %v", a.Body, err)
+	}
+	switch {
+	case a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "":
+		t.Errorf("status %d: %s", a.Status, a.Body)
+	case strings.Contains(problem.Detail, "the disk is full"):
+		r.full.Add(1)
+	default:
+		r.other.Add(1)
+		t.Logf("503: %s", problem.Detail)
+	}
+}
+
 // TestFullDisk fills the disk under load: intake answers 503 with the reason and Retry-After; with space freed all goes on in the same
 // process, and everything acknowledged arrives.
 func TestFullDisk(t *testing.T) {
@@ -56,32 +76,17 @@ func TestFullDisk(t *testing.T) {
 	s := harness.Start(t, data, settings...)
 	s.Subscribe(t, s.Target(t, r.URL).ID, []string{"disk.*"})
 	var l ledger
-	var full, other atomic.Int64
-	stop := load(t, s, &l, 4, 8<<10, func(a harness.Answer) {
-		var problem struct{ Detail string }
-		if err := json.Unmarshal(a.Body, &problem); err != nil {
-			t.Errorf("answer %q: %v", a.Body, err)
-		}
-		switch {
-		case a.Status == http.StatusServiceUnavailable && strings.Contains(problem.Detail, "the disk is full") && a.Header.Get("Retry-After") != "":
-			full.Add(1)
-		case a.Status == http.StatusServiceUnavailable && a.Header.Get("Retry-After") != "":
-			other.Add(1)
-			t.Logf("503: %s", problem.Detail)
-		default:
-			t.Errorf("status %d: %s", a.Status, a.Body)
-		}
-	})
+	var refused refusals
+	stop := load(t, s, &l, 4, 8<<10, func(a harness.Answer) { refused.count(t, a) })
 	defer func() { stop() }()
 	ballast := filepath.Join(data, "ballast")
 	for round := range int64(3) {
-		acked := len(l.ids())
-		harness.Await(t, func() string { return unless(len(l.ids()) >= acked+50, "events are acknowledged") })
+		l.grow(t, 50, "events are acknowledged")
 		fill(t, ballast)
-		want := full.Load() + 20
+		want := refused.full.Load() + 20
 		harness.Await(t, func() string {
 			fill(t, ballast) // what the server frees meanwhile
-			return unless(full.Load() >= want, "intake says that the disk is full")
+			return unless(refused.full.Load() >= want, "intake says that the disk is full")
 		})
 		if a, err := s.Call(t.Context(), http.MethodGet, "/healthz", nil); err != nil || a.Status != http.StatusOK {
 			t.Errorf("round %d: healthz %d, %v", round, a.Status, err)
@@ -90,23 +95,13 @@ func TestFullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	acked := len(l.ids())
-	harness.Await(t, func() string { return unless(len(l.ids()) >= acked+50, "intake goes on once there is space") })
+	l.grow(t, 50, "intake goes on once there is space")
 	stop()
 	ids := l.ids()
-	t.Logf("%d acknowledged, %d refused since the disk was full, %d for another reason", len(ids), full.Load(), other.Load())
-	r.Await(t, "everything acknowledged", func(m []harness.Message) bool { return arrivedAll(m, ids) })
-	s.AwaitDeliveries(t, "", func(list []harness.Delivery) bool {
-		for _, d := range list {
-			if d.State != "delivered" {
-				return false
-			}
-		}
-		return len(list) >= len(ids)
-	})
-	if status := s.Stop(t); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	t.Logf("%d acknowledged, %d refused since the disk was full, %d for another reason", len(ids), refused.full.Load(), refused.other.Load())
+	awaitAll(t, r, ids)
+	awaitDelivered(t, s, len(ids))
+	s.StopCleanly(t)
 	if report, sound := check(t, data); !sound || report.Counts["events"] < int64(len(ids)) {
 		t.Errorf("%d events, faults %v", report.Counts["events"], report.Faults)
 	}

@@ -96,6 +96,13 @@ func (l *ledger) ids() []string {
 	return append([]string(nil), l.acked...)
 }
 
+// grow waits until n more are acknowledged.
+func (l *ledger) grow(t *testing.T, n int, what string) {
+	t.Helper()
+	want := len(l.ids()) + n
+	harness.Await(t, func() string { return unless(len(l.ids()) >= want, what) })
+}
+
 // load publishes events of up to most bytes with some publishers, until stop is called. Answers that are not 202 go to refused, if
 // that is not nil.
 func load(t *testing.T, s *harness.Server, l *ledger, publishers, most int, refused func(harness.Answer)) (stop func()) {
@@ -124,6 +131,25 @@ func load(t *testing.T, s *harness.Server, l *ledger, publishers, most int, refu
 		})
 	}
 	return func() { cancel(); wg.Wait() }
+}
+
+// awaitAll waits until all that was acknowledged is taken by the receiver.
+func awaitAll(t *testing.T, r *harness.Receiver, ids []string) {
+	t.Helper()
+	r.Await(t, "everything acknowledged", func(m []harness.Message) bool { return arrivedAll(m, ids) })
+}
+
+// awaitDelivered waits until at least n deliveries are shown, all as delivered.
+func awaitDelivered(t *testing.T, s *harness.Server, n int) {
+	t.Helper()
+	s.AwaitDeliveries(t, "", func(list []harness.Delivery) bool {
+		for _, d := range list {
+			if d.State != "delivered" {
+				return false
+			}
+		}
+		return len(list) >= n
+	})
 }
 
 // arrivedAll reports whether every id was taken by the receiver.

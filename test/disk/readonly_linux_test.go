@@ -53,7 +53,7 @@ func diskFails(t *testing.T, fail func(*testing.T, *loop)) {
 		refused.Add(1)
 	})
 	defer func() { stop() }()
-	harness.Await(t, func() string { return unless(len(l.ids()) >= 200, "events are acknowledged") })
+	l.grow(t, 200, "events are acknowledged")
 	// A sync that is under way when ext4 gives up its journal may be told as done although it was not, as bare writes and syncs show too: so
 	// what counts is what was acknowledged by then.
 	ids := l.ids()
@@ -85,10 +85,8 @@ func diskFails(t *testing.T, fail func(*testing.T, *loop)) {
 		t.Errorf("%d events of %d, faults %v", report.Counts["events"], len(ids), report.Faults)
 	}
 	s = harness.Start(t, disk.Data, settings...)
-	r.Await(t, "everything acknowledged", func(m []harness.Message) bool { return arrivedAll(m, ids) })
-	if status := s.Stop(t); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	awaitAll(t, r, ids)
+	s.StopCleanly(t)
 }
 
 // TestReadOnlyAtTheStart has the folder on a file system that is mounted read-only: serve says so and exits 1, check still reads it.
@@ -97,9 +95,7 @@ func TestReadOnlyAtTheStart(t *testing.T) {
 	disk := newLoop(t, 64<<20)
 	s := harness.Start(t, disk.Data, settings...)
 	s.Publish(t, "a.b", []byte("{}"))
-	if status := s.Stop(t); status != 0 {
-		t.Fatalf("exit status %d", status)
-	}
+	s.StopCleanly(t)
 	disk.unmount()
 	disk.mend(",ro")
 	cmd := harness.Command(t.Context(), "serve", "--listen", "127.0.0.1:0", "--data", disk.Data)

@@ -97,9 +97,7 @@ func TestMakeRelease(t *testing.T) {
 		}
 		return len(d) == 4 && attempted == 4
 	})
-	if status := s.Stop(t); status != 0 {
-		t.Fatalf("exit status %d", status)
-	}
+	s.StopCleanly(t)
 	s = harness.Start(t, data, "--roles", "api,consumer") // nothing is sent
 	waiting := map[string]int{}
 	for _, size := range []int{10, 100 << 10, 300 << 10} {
@@ -108,9 +106,7 @@ func TestMakeRelease(t *testing.T) {
 	s.AwaitDeliveries(t, "state=pending", func(d []harness.Delivery) bool { return len(d) == len(waiting) })
 	c := look(t, s)
 	c.Waiting, c.TenantKey = waiting, key.Key
-	if status := s.Stop(t); status != 0 {
-		t.Fatalf("exit status %d", status)
-	}
+	s.StopCleanly(t)
 	pack(t, data, filepath.Join("testdata", *makeRelease), c)
 }
 

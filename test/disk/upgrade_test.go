@@ -30,9 +30,7 @@ func TestUpgrade(t *testing.T) {
 			for _, target := range was.Targets {
 				idle.Do(t, http.StatusOK, http.MethodPatch, fmt.Sprintf("/webhooks/targets/%.0f", target["id"]), map[string]string{"url": r.URL}, nil)
 			}
-			if status := idle.Stop(t); status != 0 {
-				t.Fatalf("exit status %d", status)
-			}
+			idle.StopCleanly(t)
 			s := harness.Start(t, data, settings...)
 			messages := r.Await(t, "what was never attempted", func(m []harness.Message) bool {
 				ids := make([]string, 0, len(was.Waiting))
@@ -54,9 +52,7 @@ func TestUpgrade(t *testing.T) {
 				}
 				return len(list) == len(was.Deliveries)
 			})
-			if status := s.Stop(t); status != 0 {
-				t.Errorf("exit status %d", status)
-			}
+			s.StopCleanly(t)
 			if report, sound := check(t, data); !sound {
 				t.Error(report.Faults)
 			}
@@ -107,9 +103,7 @@ func TestEverySchemaIsKept(t *testing.T) {
 		kept[pragma(t, data, "user_version")] = true
 	}
 	data := t.TempDir()
-	if status := harness.Start(t, data, settings...).Stop(t); status != 0 {
-		t.Fatalf("exit status %d", status)
-	}
+	harness.Start(t, data, settings...).StopCleanly(t)
 	for schema := 2; schema <= pragma(t, data, "user_version"); schema++ {
 		if !kept[schema] {
 			t.Errorf("no folder of schema %d is kept: see TestMakeRelease", schema)

@@ -38,9 +38,7 @@ func TestRestartWithPendingRetries(t *testing.T) {
 	for id := range sent {
 		s.AwaitState(t, id, target.ID, "retrying")
 	}
-	if status := s.Stop(t); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	s.StopCleanly(t)
 	up.Store(true)
 	s = harness.Start(t, data, "--retry-base", "2s", "--retry-max", "2s")
 	for id := range sent {

@@ -31,9 +31,7 @@ func TestOneTraceFromIntakeToAttempt(t *testing.T) {
 	if got := messages[0].Header.Get("Traceparent"); got != "" {
 		t.Errorf("the target, which is outside, was told the trace %q", got)
 	}
-	if status := s.Stop(t); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	s.StopCleanly(t)
 	found := c.Await(t, traceID, "postrider intake", "postrider match", "POST", "postrider retry wait")
 	intake, match, attempt := found["postrider intake"][0], found["postrider match"][0], found["POST"][0]
 	if _, got := intake.Hex(); got != traceparent[36:52] {
@@ -93,9 +91,7 @@ func TestTraceOfRecordHeaders(t *testing.T) {
 			t.Errorf("the message carries the trace %q", got)
 		}
 	}
-	if status := s.Stop(t); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	s.StopCleanly(t)
 	found := c.Await(t, traceID, "postrider match", "POST")
 	if _, got := found["postrider match"][0].Hex(); got != traceparent[36:52] {
 		t.Errorf("match is a child of %s, not of the producer's span", got)

@@ -210,6 +210,14 @@ func (s *Server) Stop(t *testing.T) int {
 	return s.WaitExit(t)
 }
 
+// StopCleanly ends the process, which is to tell that all went well.
+func (s *Server) StopCleanly(t *testing.T) {
+	t.Helper()
+	if status := s.Stop(t); status != 0 {
+		t.Errorf("exit status %d of a clean stop", status)
+	}
+}
+
 // WaitExit waits for the end of the process and returns its exit status.
 func (s *Server) WaitExit(t *testing.T) int {
 	t.Helper()

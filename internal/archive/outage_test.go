@@ -24,6 +24,15 @@ type server struct {
 	db       *sqlite.DB // nil while it is stopped
 	refused  int
 	answered chan struct{} // a signal that a call was refused
+	stored   chan struct{} // a signal that a batch was archived
+}
+
+// signal wakes who waits on a channel of one place.
+func signal(to chan struct{}) {
+	select {
+	case to <- struct{}{}:
+	default:
+	}
 }
 
 func openSQLite(t *testing.T, dir string) *sqlite.DB {
@@ -58,17 +67,18 @@ func (s *server) use(f func(postrider.Database) error) error {
 	defer s.mu.Unlock()
 	if s.db == nil {
 		s.refused++
-		select {
-		case s.answered <- struct{}{}:
-		default:
-		}
+		signal(s.answered)
 		return errAway
 	}
 	return f(s.db.Database())
 }
 
 func (s *server) store(ctx context.Context, b *postrider.OutcomeBatch) error {
-	return s.use(func(db postrider.Database) error { return db.Archive(ctx, b) })
+	err := s.use(func(db postrider.Database) error { return db.Archive(ctx, b) })
+	if err == nil {
+		signal(s.stored)
+	}
+	return err
 }
 
 func (s *server) archivedTo(ctx context.Context, partition string) (at postrider.Position, err error) {
@@ -105,7 +115,7 @@ func TestDatabaseStoppedAndStarted(t *testing.T) {
 	t.Cleanup(func() { log.Close() })
 	lane := openSQLite(t, t.TempDir())
 	t.Cleanup(func() { lane.Close() })
-	s := &server{dir: t.TempDir(), answered: make(chan struct{}, 1)}
+	s := &server{dir: t.TempDir(), answered: make(chan struct{}, 1), stored: make(chan struct{}, 1)}
 	s.start(t)
 	options := archive.Options{Outcomes: log, Queue: lane.Queue(), Database: away{server: s}}
 	t.Cleanup(run(t, options))
@@ -178,10 +188,11 @@ func (s *server) untilArchived(t *testing.T, events []*postrider.Event) {
 			if err == nil && found.State == postrider.StateDelivered && len(attempts) == 1 {
 				break
 			}
-			if ctx.Err() != nil {
+			select {
+			case <-s.stored:
+			case <-ctx.Done():
 				t.Fatalf("%s is not archived: %+v, %d attempts, %v", e.ID, found, len(attempts), err)
 			}
-			time.Sleep(20 * time.Millisecond) // the archive tells nobody
 		}
 	}
 }

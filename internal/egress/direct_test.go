@@ -153,7 +153,7 @@ func TestDeadConnections(t *testing.T) {
 // TestUnaskedAnswer: what comes on an idle connection is no answer to the next request.
 func TestUnaskedAnswer(t *testing.T) {
 	t.Parallel()
-	written := make(chan struct{})
+	read, written := make(chan struct{}), make(chan struct{})
 	s, g := scripted(t, func(n int, conn net.Conn, in *bufio.Reader) {
 		request(in)
 		if n > 1 {
@@ -161,7 +161,7 @@ func TestUnaskedAnswer(t *testing.T) {
 			return
 		}
 		io.WriteString(conn, ok)
-		time.Sleep(20 * time.Millisecond) // the first answer has been read, alone
+		<-read
 		io.WriteString(conn, ok)
 		close(written)
 		request(in)
@@ -169,6 +169,7 @@ func TestUnaskedAnswer(t *testing.T) {
 	if status, _, err := post(t, g, "one"); status != http.StatusOK || err != nil {
 		t.Fatal(status, err)
 	}
+	close(read)
 	<-written
 	if status, _, err := post(t, g, "two"); status != http.StatusInternalServerError || err != nil {
 		t.Errorf("%d %v: an answer that came before its request was taken for one", status, err)

@@ -176,7 +176,7 @@ func testExpire(t *testing.T, h Harness) {
 	grain := max(h.Grain, time.Millisecond)
 	put(t, h.Store, "old/small", random(10))
 	put(t, h.Store, "old/large", random(1<<20))
-	<-time.After(2 * grain)
+	<-time.After(2 * grain) // the store's own clock must go on by as much as it tells apart
 	between := now().Truncate(grain)
 	<-time.After(2 * grain)
 	put(t, h.Store, "new", random(10))

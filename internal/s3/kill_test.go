@@ -41,15 +41,15 @@ func TestStackKill(t *testing.T) { //nolint:paralleltest // it kills the server
 		})
 	}
 	for range 3 {
-		<-time.After(time.Second)
+		<-time.After(time.Second) // of load
 		stack("kill", "s3")
-		<-time.After(time.Second)
+		<-time.After(time.Second) // of outage
 		stack("start", "s3")
 		for s.Check(t.Context()) != nil {
 			<-time.After(50 * time.Millisecond)
 		}
 	}
-	<-time.After(time.Second)
+	<-time.After(time.Second) // of load
 	over.Store(true)
 	putters.Wait()
 	for key, body := range put {

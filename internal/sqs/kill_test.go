@@ -44,13 +44,13 @@ func TestStackKill(t *testing.T) { //nolint:paralleltest // it kills the server
 		takers.Go(func() { l.takeUntil(taking, q) })
 	}
 	for range 3 {
-		<-time.After(3 * time.Second)
+		<-time.After(3 * time.Second) // of load
 		stack("kill", "sqs")
-		<-time.After(2 * time.Second)
+		<-time.After(2 * time.Second) // of outage
 		stack("start", "sqs")
 		until(t, func() bool { return q.Check(t.Context()) == nil })
 	}
-	<-time.After(2 * time.Second)
+	<-time.After(2 * time.Second) // of load
 	end()
 	putters.Wait()
 	until(t, func() bool { return l.missing() == 0 })

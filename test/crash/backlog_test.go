@@ -40,7 +40,7 @@ func newCounter(t *testing.T) *counter {
 		}
 		c.seen[r.Header.Get("webhook-id")] = struct{}{}
 		c.mu.Unlock()
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) // a slow receiver, so that there is a backlog when the process is killed
 	}))
 	t.Cleanup(c.Close)
 	return c

@@ -48,28 +48,12 @@ func TestChangesHoldForPendingRetries(t *testing.T) {
 			t.Parallel()
 			simulated(t, func(w *world) {
 				t := w.t
-				var requests []*http.Request
-				w.answer(func(r *http.Request) (*http.Response, error) {
-					requests = append(requests, r)
-					if len(requests) == 1 {
-						return reply(500), nil
-					}
-					return reply(200), nil
-				})
-				w.subscribe("t", 1)
-				stop := w.run()
-				w.send(event("t", "{}"), 1)
-				synctest.Wait()
-				c.change(w)
-				pass(time.Minute)
-				stop()
+				requests := w.changedWhileRetrying(c.change)
 				if got := w.states(); got[c.want] != 1 || got["retrying"] != 1 || len(got) != 2 {
 					t.Errorf("states %v, want %s", got, c.want)
 				}
 				switch {
-				case c.check == nil && len(requests) != 1:
-					t.Errorf("%d requests", len(requests))
-				case c.check != nil && len(requests) != 2:
+				case c.check == nil && len(requests) != 1, c.check != nil && len(requests) != 2:
 					t.Errorf("%d requests", len(requests))
 				case c.check != nil:
 					if err := c.check(requests[1]); err != nil {
@@ -79,6 +63,25 @@ func TestChangesHoldForPendingRetries(t *testing.T) {
 			})
 		})
 	}
+}
+
+// changedWhileRetrying sends an event whose first attempt fails, makes a change while its retry waits, and returns the requests that were sent.
+func (w *world) changedWhileRetrying(change func(*world)) (requests []*http.Request) {
+	w.answer(func(r *http.Request) (*http.Response, error) {
+		requests = append(requests, r)
+		if len(requests) == 1 {
+			return reply(500), nil
+		}
+		return reply(200), nil
+	})
+	w.subscribe("t", 1)
+	stop := w.run()
+	w.send(event("t", "{}"), 1)
+	synctest.Wait()
+	change(w)
+	pass(time.Minute)
+	stop()
+	return requests
 }
 
 // TestStaleCacheCancelsNothing has deliveries that a frozen cache is too old for: one to a target that it does not know, one

@@ -247,21 +247,9 @@ func TestPayloads(t *testing.T) {
 			t.Parallel()
 			simulated(t, func(w *world) {
 				t := w.t
-				var bodies []string
-				w.answer(func(r *http.Request) (*http.Response, error) {
-					b := make([]byte, r.ContentLength)
-					_, _ = r.Body.Read(b)
-					w.with(func() { bodies = append(bodies, string(b)) })
-					return reply(200), nil
-				})
-				w.subscribe("t", 1)
-				w.subscribe("t", 2)
 				e := event("t", "the payload")
 				c.prepare(w, e)
-				stop := w.run()
-				w.send(e, 1, 2)
-				pass(2 * time.Minute)
-				stop()
+				bodies := w.sentToTwo(e)
 				if got := w.states(); got[c.want] != 2 || len(got) != 1 {
 					t.Errorf("states %v, want two %s", got, c.want)
 				}
@@ -274,4 +262,21 @@ func TestPayloads(t *testing.T) {
 			})
 		})
 	}
+}
+
+// sentToTwo sends an event to two targets, and returns the bodies that arrived within two minutes.
+func (w *world) sentToTwo(e *postrider.Event) (bodies []string) {
+	w.answer(func(r *http.Request) (*http.Response, error) {
+		b := make([]byte, r.ContentLength)
+		_, _ = r.Body.Read(b)
+		w.with(func() { bodies = append(bodies, string(b)) })
+		return reply(200), nil
+	})
+	w.subscribe("t", 1)
+	w.subscribe("t", 2)
+	stop := w.run()
+	w.send(e, 1, 2)
+	pass(2 * time.Minute)
+	stop()
+	return bodies
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -12,9 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
@@ -45,14 +42,12 @@ func (w *world) await(n int) []postrider.Outcome {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
 	defer cancel()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
 	for {
 		if o := w.outcomes(); len(o) >= n {
 			return o
 		}
 		select {
-		case <-tick.C:
+		case <-w.changed:
 		case <-ctx.Done():
 			w.t.Fatalf("%d outcomes, want %d", len(w.outcomes()), n)
 		}
@@ -230,136 +225,6 @@ func TestBodyChangesNothing(t *testing.T) {
 			if o.State != postrider.StateDelivered || !strings.HasPrefix(string(o.Attempt.Head), "begin") {
 				t.Errorf("%s %+v", o.State, o.Attempt)
 			}
-		})
-	}
-}
-
-// TestClasses makes an attempt end in each way that loopback allows.
-func TestClasses(t *testing.T) {
-	t.Parallel()
-	raw := func(answer string) func(t *testing.T) string {
-		t.Helper()
-		return func(t *testing.T) string {
-			t.Helper()
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { l.Close() })
-			go func() {
-				for {
-					c, err := l.Accept()
-					if err != nil {
-						return
-					}
-					if request, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
-						_, _ = io.Copy(io.Discard, request.Body)
-					}
-					fmt.Fprint(c, answer)
-					c.Close()
-				}
-			}()
-			return "http://" + l.Addr().String()
-		}
-	}
-	for name, c := range map[string]struct {
-		url  func(t *testing.T) string
-		want postrider.Class
-	}{
-		"reset":    {raw(""), postrider.ClassReset},
-		"cut":      {raw("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"), postrider.ClassReset},
-		"not http": {raw("SSH-2.0-OpenSSH_9.6\r\n"), postrider.ClassProtocol},
-		"refused": {func(t *testing.T) string {
-			t.Helper()
-			s := httptest.NewServer(nil)
-			s.Close()
-			return s.URL
-		}, postrider.ClassConnect},
-		"untrusted": {func(t *testing.T) string {
-			t.Helper()
-			s := httptest.NewUnstartedServer(nil)
-			s.Config.ErrorLog = nil
-			s.StartTLS()
-			t.Cleanup(s.Close)
-			return s.URL
-		}, postrider.ClassTLS},
-		"no tls": {func(t *testing.T) string {
-			t.Helper()
-			return "https" + strings.TrimPrefix(serve(t, func(http.ResponseWriter, *http.Request) {}).URL, "http")
-		}, postrider.ClassTLS},
-		"hangs": {func(t *testing.T) string {
-			t.Helper()
-			return serve(t, func(_ http.ResponseWriter, r *http.Request) {
-				_, _ = io.Copy(io.Discard, r.Body)
-				<-r.Context().Done()
-			}).URL
-		}, postrider.ClassTimeout},
-		"large head": {func(t *testing.T) string {
-			t.Helper()
-			return serve(t, func(rw http.ResponseWriter, _ *http.Request) { rw.Header().Set("X", strings.Repeat("x", 2<<20)) }).URL
-		}, postrider.ClassProtocol},
-		"redirect": {func(t *testing.T) string {
-			t.Helper()
-			return serve(t, func(rw http.ResponseWriter, r *http.Request) {
-				if r.URL.Path == "/followed" {
-					t.Error("a redirect was followed")
-				}
-				http.Redirect(rw, r, "/followed", http.StatusTemporaryRedirect)
-			}).URL
-		}, postrider.ClassRedirect},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := loopback(t)
-			if c.want == postrider.ClassTimeout {
-				w.options.Timeout = 100 * time.Millisecond
-			}
-			url := c.url(t)
-			w.subscribe("t", 1, func(x *postrider.Target) { x.URL = url })
-			stop := w.run()
-			defer stop()
-			w.send(event("t", "{}"), 1)
-			a := w.await(1)[0].Attempt
-			if a.Class != c.want {
-				t.Errorf("class %s (%s), want %s", a.Class, a.Error, c.want)
-			}
-			if a.Status == 0 && a.Error == "" || strings.Contains(a.Error, "127.0.0.1") {
-				t.Errorf("error %q", a.Error)
-			}
-		})
-	}
-}
-
-// TestErrorsOfTheTransport has those that loopback does not bring about.
-func TestErrorsOfTheTransport(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		err  error
-		want postrider.Class
-		text string
-	}{
-		"no such name": {&net.OpError{Op: "dial", Err: &net.DNSError{Name: "x", IsNotFound: true}}, postrider.ClassDNS, "the host's name is not known"},
-		"resolver":     {&net.DNSError{Name: "x", Server: "10.0.0.1:53", IsTimeout: true}, postrider.ClassDNS, "the host's name did not resolve in time"},
-		"forbidden": {fmt.Errorf("dial: %w", postrider.Errorf(postrider.CodeForbidden, "not allowed: %w", errDown)), postrider.ClassForbidden,
-			"not allowed"},
-		"connect timeout": {&net.OpError{Op: "dial", Err: context.DeadlineExceeded}, postrider.ClassConnect, "no connection came about in time"},
-		"reset":           {&net.OpError{Op: "read", Err: syscall.ECONNRESET}, postrider.ClassReset, "the connection broke before a response came"},
-		"alert":           {tls.AlertError(40), postrider.ClassTLS, "the TLS handshake failed"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			simulated(t, func(w *world) {
-				t := w.t
-				w.answer(func(*http.Request) (*http.Response, error) { return nil, c.err })
-				w.subscribe("t", 1)
-				stop := w.run()
-				w.send(event("t", "{}"), 1)
-				synctest.Wait()
-				stop()
-				if a := w.outcomes()[0].Attempt; a.Class != c.want || a.Error != c.text {
-					t.Errorf("class %s (%s), want %s (%s)", a.Class, a.Error, c.want, c.text)
-				}
-			})
 		})
 	}
 }

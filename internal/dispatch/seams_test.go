@@ -55,6 +55,10 @@ func (o outcomes) Record(_ context.Context, batch []postrider.Outcome) (*postrid
 		return nil, err
 	}
 	o.recorded = append(o.recorded, batch...)
+	select {
+	case o.changed <- struct{}{}:
+	default:
+	}
 	return postrider.Committed(), nil
 }
 

@@ -36,6 +36,7 @@ type world struct {
 	watcher   chan struct{}
 	fail      map[string]error
 	recorded  []postrider.Outcome
+	changed   chan struct{} // a signal that more was recorded
 	stored    map[string][]byte
 	stores    int
 	gets      int
@@ -50,7 +51,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, registry: prometheus.NewRegistry(), queue: newMemory(), fail: make(map[string]error), stored: make(map[string][]byte),
-		log: make(map[postrider.Position]postrider.Event), off: make(map[int64]string), watcher: make(chan struct{}, 1)}
+		log: make(map[postrider.Position]postrider.Event), off: make(map[int64]string), watcher: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
 	w.cache = match.New(match.Options{Feed: feed{w}})
 	w.options = dispatch.Options{Queue: w.queue, Payloads: payloads{w}, Events: events{world: w}, Outcomes: outcomes{w}, Database: database{w}, Cache: w.cache,
 		Open:   func(sealed []byte, _ string) ([]byte, error) { return sealed, nil },

@@ -46,6 +46,70 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// A flood is what many publishers of one tenant get for publishing as fast as they can.
+type flood struct {
+	s      *harness.Server
+	tenant string
+
+	mu             sync.Mutex
+	accepted       map[string]bool // by event id
+	slowest        time.Duration   // of the refusals
+	refused, wrong atomic.Int64    // 503 with Retry-After; neither that nor 202
+}
+
+// run publishes on so many connections until stop is called.
+func (f *flood) run(t *testing.T, publishers int) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for p := range publishers {
+		wg.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				f.publish(ctx, fmt.Sprintf("f%d-%d", p, n))
+			}
+		})
+	}
+	return func() { cancel(); wg.Wait() }
+}
+
+func (f *flood) publish(ctx context.Context, id string) {
+	start := time.Now()
+	status, retryAfter, err := publish(ctx, f.s, f.tenant, "a.b", id, make([]byte, 1000))
+	switch {
+	case err != nil: // the test is over, or there was no place for the connection
+	case status == http.StatusAccepted:
+		f.mu.Lock()
+		f.accepted[id] = true
+		f.mu.Unlock()
+	case status == http.StatusServiceUnavailable && retryAfter != "":
+		took := time.Since(start)
+		f.refused.Add(1)
+		f.mu.Lock()
+		f.slowest = max(f.slowest, took)
+		f.mu.Unlock()
+		pause(ctx, time.Second) // as it was told
+	default:
+		f.wrong.Add(1)
+	}
+}
+
+// awaitAccepted waits until all that was accepted has arrived; the flood has stopped.
+func (f *flood) awaitAccepted(t *testing.T, r *harness.Receiver) {
+	t.Helper()
+	r.Await(t, "everything accepted", func(messages []harness.Message) bool {
+		seen := map[string]bool{}
+		for _, m := range messages {
+			seen[m.ID] = true
+		}
+		for id := range f.accepted {
+			if !seen[id] {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // TestFlood has a tenant publish on 2,200 connections to a disk that is too slow for it: it gets 503 with Retry-After, at once; another
 // tenant beside it gets none; everything accepted arrives, and afterwards the tenant that flooded is served as before.
 func TestFlood(t *testing.T) {
@@ -53,79 +117,38 @@ func TestFlood(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it floods a slow disk, for a minute")
 	}
-	publishers := 2200
 	data := t.TempDir()
 	s := harness.Start(t, data, "--log-level", "error")
 	r := harness.NewReceiver(t, nil)
-	flood := "Postrider-Tenant: flood"
-	s.Subscribe(t, s.Target(t, r.URL, flood).ID, []string{"*"}, flood)
+	as := "Postrider-Tenant: flood"
+	s.Subscribe(t, s.Target(t, r.URL, as).ID, []string{"*"}, as)
 	quiet := newProbe(t, s, "quiet")
 	before := quiet.run(t, 20, 20*time.Millisecond)
 
 	stopDisk := slowDisk(t, data, 3*time.Second, 500*time.Millisecond)
-	ctx, cancel := context.WithCancel(t.Context())
-	var refused, wrong atomic.Int64
-	var mu sync.Mutex
-	accepted, slowest := map[string]bool{}, time.Duration(0)
-	var wg sync.WaitGroup
-	for p := range publishers {
-		wg.Go(func() {
-			for n := 0; ctx.Err() == nil; n++ {
-				id := fmt.Sprintf("f%d-%d", p, n)
-				start := time.Now()
-				status, retryAfter, err := publish(ctx, s, "flood", "a.b", id, make([]byte, 1000))
-				switch {
-				case err != nil: // the test is over, or there was no place for the connection
-				case status == http.StatusAccepted:
-					mu.Lock()
-					accepted[id] = true
-					mu.Unlock()
-				case status == http.StatusServiceUnavailable && retryAfter != "":
-					refused.Add(1)
-					took := time.Since(start)
-					mu.Lock()
-					slowest = max(slowest, took)
-					mu.Unlock()
-					pause(ctx, time.Second) // as it was told
-				default:
-					wrong.Add(1)
-				}
-			}
-		})
-	}
+	f := &flood{s: s, tenant: "flood", accepted: map[string]bool{}}
+	stop := f.run(t, 2200)
 	harness.Await(t, func() string {
-		if refused.Load() == 0 {
+		if f.refused.Load() == 0 {
 			return "nothing is refused"
 		}
 		return ""
 	})
 	during := quiet.run(t, 10, 50*time.Millisecond)
-	cancel()
-	wg.Wait()
+	stop()
 	stopDisk()
-	if wrong.Load() > 0 {
-		t.Errorf("%d answers are neither 202 nor 503 with Retry-After", wrong.Load())
+	if f.wrong.Load() > 0 {
+		t.Errorf("%d answers are neither 202 nor 503 with Retry-After", f.wrong.Load())
 	}
-	t.Logf("flood: %d accepted, %d refused, the slowest refusal within %v; the quiet tenant: p99 %v before, %v during", len(accepted), refused.Load(),
-		slowest.Round(time.Millisecond), before.Round(time.Millisecond), during.Round(time.Millisecond))
+	t.Logf("flood: %d accepted, %d refused, the slowest refusal within %v; the quiet tenant: p99 %v before, %v during", len(f.accepted), f.refused.Load(),
+		f.slowest.Round(time.Millisecond), before.Round(time.Millisecond), during.Round(time.Millisecond))
 	for i := range 100 {
 		id := fmt.Sprintf("after-%d", i)
 		if status, _, err := publish(t.Context(), s, "flood", "a.b", id, []byte("{}")); err != nil || status != http.StatusAccepted {
 			t.Fatalf("after the flood: status %d, %v", status, err)
 		}
-		accepted[id] = true
+		f.accepted[id] = true
 	}
-	r.Await(t, "everything accepted", func(messages []harness.Message) bool {
-		seen := map[string]bool{}
-		for _, m := range messages {
-			seen[m.ID] = true
-		}
-		for id := range accepted {
-			if !seen[id] {
-				return false
-			}
-		}
-		return true
-	})
+	f.awaitAccepted(t, r)
 	t.Logf("afterwards the quiet tenant: p99 %v", quiet.run(t, 20, 20*time.Millisecond).Round(time.Millisecond))
 }

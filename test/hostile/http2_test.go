@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"sync"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -14,9 +15,10 @@ type h2 struct {
 	*http2.Framer
 	encoder *hpack.Encoder
 	block   bytes.Buffer
+	writing sync.Mutex // held by whoever answers: a client may ask on one connection again
 }
 
-// speaking makes a deed of what is to be done with the first request. It reads on for ever, so that the client can write.
+// speaking makes a deed of what is to be done with each request, one after the other. It reads on for ever, so that the client can write.
 func speaking(settings []http2.Setting, do func(s *h2, stream uint32)) deed {
 	return func(c net.Conn, _ <-chan struct{}) {
 		preface := make([]byte, len(http2.ClientPreface))
@@ -34,10 +36,16 @@ func speaking(settings []http2.Setting, do func(s *h2, stream uint32)) deed {
 				return
 			}
 			if f.Header().Type == http2.FrameHeaders {
-				go do(s, f.Header().StreamID) // the connection's end ends it
+				go s.answer(do, f.Header().StreamID) // the connection's end ends it
 			}
 		}
 	}
+}
+
+func (s *h2) answer(do func(s *h2, stream uint32), stream uint32) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	do(s, stream)
 }
 
 // fields encodes header fields.

@@ -17,15 +17,8 @@ const (
 
 // backlog compares the deliveries to one target without and with very many undelivered ones of another in the same tenant.
 func backlog(r *run) error {
-	sink, err := r.startSink()
+	sink, s, err := r.subscribed(1)
 	if err != nil {
-		return err
-	}
-	s, err := r.serve()
-	if err != nil {
-		return err
-	}
-	if err := s.subscribe(sink, r.kind, 0, 1, nil); err != nil {
 		return err
 	}
 	slow, err := r.startSink()
@@ -93,10 +86,7 @@ func (r *run) beside(sink *remoteSink, s *system) (float64, error) {
 	l := load{to: s.endpoint(), eventType: r.kind, publishers: publishers, payload: newPayload(benchSize), most: mostEvents, duration: r.Duration}
 	var rates []float64
 	for i := range pairs + 1 {
-		m, err := r.deliver(sink, l, 1)
-		if m != nil {
-			r.add(m.ledger)
-		}
+		m, err := r.measure(sink, l, 1)
 		if err != nil {
 			return 0, err
 		}

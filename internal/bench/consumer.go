@@ -22,15 +22,8 @@ func consumer(r *run) error {
 		r.note("not measured: the bare loop speaks to Kafka without TLS and passwords only")
 		return nil
 	}
-	sink, err := r.startSink()
+	sink, s, err := r.subscribed(1)
 	if err != nil {
-		return err
-	}
-	s, err := r.serve()
-	if err != nil {
-		return err
-	}
-	if err := s.subscribe(sink, r.kind, 0, 1, nil); err != nil {
 		return err
 	}
 	s.end("consumer", "dispatcher", "retry", "archiver")

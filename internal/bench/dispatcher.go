@@ -12,15 +12,8 @@ const (
 
 // dispatcher compares what a delivery costs a dispatcher with what it costs the embedded one.
 func dispatcher(r *run) error {
-	sink, err := r.startSink()
+	sink, s, err := r.subscribed(1)
 	if err != nil {
-		return err
-	}
-	s, err := r.serve()
-	if err != nil {
-		return err
-	}
-	if err := s.subscribe(sink, r.kind, 0, 1, nil); err != nil {
 		return err
 	}
 	m, err := r.bulk(sink, s, cpuDeliveries, 1, s.of("dispatcher").usage)

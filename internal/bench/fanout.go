@@ -17,15 +17,8 @@ const (
 
 // fanout compares the deliveries of events with very many targets with bare POSTs to the same receiver.
 func fanout(r *run) error {
-	sink, err := r.startSink()
+	sink, s, err := r.subscribed(fanTargets)
 	if err != nil {
-		return err
-	}
-	s, err := r.serve()
-	if err != nil {
-		return err
-	}
-	if err := s.subscribe(sink, r.kind, 0, fanTargets, nil); err != nil {
 		return err
 	}
 	l := load{to: s.endpoint(), eventType: r.kind, publishers: 1, payload: newPayload(benchSize), most: fanEvents}
@@ -37,10 +30,7 @@ func fanout(r *run) error {
 			return err
 		}
 		after, known := ends(sink)
-		m, err := r.deliver(sink, l, fanTargets, s.usage, sink.usage)
-		if m != nil {
-			r.add(m.ledger)
-		}
+		m, err := r.measure(sink, l, fanTargets, s.usage, sink.usage)
 		if err != nil {
 			return err
 		}

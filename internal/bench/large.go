@@ -20,15 +20,8 @@ const (
 
 // large sends one large event to many targets, then many large ones at once.
 func large(r *run) error {
-	sink, err := r.startSink()
+	sink, s, err := r.subscribed(largeTargets)
 	if err != nil {
-		return err
-	}
-	s, err := r.serve()
-	if err != nil {
-		return err
-	}
-	if err := s.subscribe(sink, r.kind, 0, largeTargets, nil); err != nil {
 		return err
 	}
 	s.stop() // so that all is in the file
@@ -36,10 +29,7 @@ func large(r *run) error {
 	if s, err = r.serve(); err != nil {
 		return err
 	}
-	m, err := r.deliver(sink, load{to: s.endpoint(), eventType: r.kind, publishers: 1, payload: newPayload(largeSize), most: 1}, largeTargets)
-	if m != nil {
-		r.add(m.ledger)
-	}
+	m, err := r.measure(sink, load{to: s.endpoint(), eventType: r.kind, publishers: 1, payload: newPayload(largeSize), most: 1}, largeTargets)
 	if err != nil {
 		return err
 	}

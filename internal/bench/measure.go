@@ -37,6 +37,15 @@ func (r *run) deliver(sink *remoteSink, l load, fan int, used ...func() (usage, 
 	return m, m.sent.check()
 }
 
+// measure delivers a load, and adds what became of it to the ledger of the case.
+func (r *run) measure(sink *remoteSink, l load, fan int, used ...func() (usage, bool)) (*measured, error) {
+	m, err := r.deliver(sink, l, fan, used...)
+	if m != nil {
+		r.add(m.ledger)
+	}
+	return m, err
+}
+
 // send publishes a load to fan targets.
 func (r *run) send(sink *remoteSink, l load, fan int) (m *measured, err error) {
 	if l.run, err = sink.open(l.from+l.most, fan); err != nil {

@@ -11,19 +11,12 @@ const (
 
 // saturated compares with the bare loop, in pairs, so that what else the machine does meets both.
 func saturated(r *run) error {
-	sink, err := r.startSink()
+	sink, s, err := r.subscribed(1)
 	if err != nil {
 		return err
 	}
 	loop, err := r.startBare(sink)
 	if err != nil {
-		return err
-	}
-	s, err := r.serve()
-	if err != nil {
-		return err
-	}
-	if err := s.subscribe(sink, r.kind, 0, 1, nil); err != nil {
 		return err
 	}
 	l := load{eventType: r.kind, publishers: publishers, payload: newPayload(benchSize), most: mostEvents, duration: r.Duration}
@@ -36,10 +29,7 @@ func saturated(r *run) error {
 			return err
 		}
 		l.to = s.endpoint()
-		m, err := r.deliver(sink, l, 1, s.usage, ends)
-		if m != nil {
-			r.add(m.ledger)
-		}
+		m, err := r.measure(sink, l, 1, s.usage, ends)
 		if err != nil {
 			return err
 		}

@@ -14,15 +14,8 @@ const (
 
 // scale compares two dispatchers with one, of targets that answer slowly, and two consumers with one.
 func scale(r *run) error {
-	sink, err := r.startSink()
+	sink, s, err := r.subscribed(1)
 	if err != nil {
-		return err
-	}
-	s, err := r.serve()
-	if err != nil {
-		return err
-	}
-	if err := s.subscribe(sink, r.kind, 0, 1, nil); err != nil {
 		return err
 	}
 	if err := sink.mode(scaleAnswer, 0); err != nil {
@@ -96,10 +89,9 @@ func (s *system) catchUp(consumers, events int) (rate float64, err error) {
 // bulk publishes events by batch and waits for their deliveries.
 func (r *run) bulk(sink *remoteSink, s *system, events, fan int, used ...func() (usage, bool)) (*measured, error) {
 	l := load{to: s.endpoint(), eventType: r.kind, publishers: 2, payload: newPayload(benchSize), most: events, batch: batchSize}
-	m, err := r.deliver(sink, l, fan, used...)
+	m, err := r.measure(sink, l, fan, used...)
 	if m != nil {
 		m.rate = float64(m.tally.Distinct) / m.tally.LastNew.Sub(m.tally.First).Seconds()
-		r.add(m.ledger)
 		r.tell("delivered %.0f/s", m.rate)
 	}
 	return m, err

@@ -12,15 +12,8 @@ const (
 
 // steady measures from the start of a publish to the receipt, at an even rate.
 func steady(r *run) error {
-	sink, err := r.startSink()
+	sink, s, err := r.subscribed(1)
 	if err != nil {
-		return err
-	}
-	s, err := r.serve()
-	if err != nil {
-		return err
-	}
-	if err := s.subscribe(sink, r.kind, 0, 1, nil); err != nil {
 		return err
 	}
 	_, sync95, err := fsync(r.dir, time.Second)
@@ -38,10 +31,7 @@ func steady(r *run) error {
 	}
 	l.duration = 2 * r.Duration
 	waited, waits := s.firstLane("postrider_sqs_wait_seconds")
-	m, err := r.deliver(sink, l, 1)
-	if m != nil {
-		r.add(m.ledger)
-	}
+	m, err := r.measure(sink, l, 1)
 	if err != nil {
 		return err
 	}

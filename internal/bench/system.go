@@ -35,6 +35,19 @@ func (r *run) serve(flags ...string) (*system, error) {
 	return r.serveRoles([]string{"all"}, flags...)
 }
 
+// subscribed starts a sink and the system, with n targets at the sink that get the events of the run.
+func (r *run) subscribed(n int) (*remoteSink, *system, error) {
+	sink, err := r.startSink()
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := r.serve()
+	if err != nil {
+		return nil, nil, err
+	}
+	return sink, s, s.subscribe(sink, r.kind, 0, n, nil)
+}
+
 // serveRoles starts a process for each of some roles. The first is the one whose API is used, if it has one.
 func (r *run) serveRoles(roles []string, flags ...string) (*system, error) {
 	s := &system{r: r, key: r.keys[0], http: newHTTP(), env: []string{"POSTRIDER_ADMIN_KEY=" + r.keys[0], "POSTRIDER_SECRET_KEY=" + r.secretKey()}}

@@ -2,13 +2,13 @@ package kafka
 
 import (
 	"crypto/rand"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/internal/eventstest"
 	"github.com/postrider/postrider/internal/outcomestest"
+	"github.com/postrider/postrider/internal/stacktest"
 )
 
 // onAnyBroker are the tests that every broker must pass. url ends where a topic's name begins that is used by the test
@@ -79,16 +79,10 @@ func TestOnKfake(t *testing.T) {
 	}
 }
 
-// TestOnKafka runs on the broker at STACK_KAFKA. Where POSTRIDER_STACK is "required", its absence is a failure.
+// TestOnKafka runs on the broker at STACK_KAFKA.
 func TestOnKafka(t *testing.T) {
 	t.Parallel()
-	broker := os.Getenv("STACK_KAFKA")
-	if broker == "" {
-		if os.Getenv("POSTRIDER_STACK") == "required" {
-			t.Fatal("POSTRIDER_STACK=required, but STACK_KAFKA names no broker")
-		}
-		t.Skip("STACK_KAFKA names no broker: start one, and set it to host:port")
-	}
+	broker := stacktest.Need(t, "STACK_KAFKA", "host:port of a broker")
 	for name, run := range onAnyBroker {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

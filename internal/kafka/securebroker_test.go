@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postrider/postrider/internal/stacktest"
 )
 
 // authority signs certificates for tests.
@@ -105,13 +107,7 @@ listener.name.%[1]s.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.secur
 // startSecureBroker runs Kafka from the class path in STACK_KAFKA_CLASSPATH until the test ends.
 func startSecureBroker(t *testing.T) *secureBroker {
 	t.Helper()
-	classes := os.Getenv("STACK_KAFKA_CLASSPATH")
-	switch {
-	case classes == "" && os.Getenv("POSTRIDER_STACK") == "required":
-		t.Fatal("POSTRIDER_STACK=required, but STACK_KAFKA_CLASSPATH names no Kafka")
-	case classes == "":
-		t.Skip("STACK_KAFKA_CLASSPATH names no Kafka: set it to the broker's jars, as for java -cp")
-	}
+	classes := stacktest.Need(t, "STACK_KAFKA_CLASSPATH", "Kafka's jars, as for java -cp")
 	b := &secureBroker{authority: newAuthority(t), plain: freePort(t), tls: freePort(t), mtls: freePort(t), sasl: freePort(t), clear: freePort(t)}
 	cert, key := b.authority.issue(t, "broker")
 	line := func(pem string) string { return strings.ReplaceAll(pem, "\n", `\n`) }

@@ -3,25 +3,20 @@ package kafka
 import (
 	"crypto/rand"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/twmb/avro"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sr"
+
+	"github.com/postrider/postrider/internal/stacktest"
 )
 
 // TestOnRegistry reads what was written with an evolved schema that a real registry holds.
 func TestOnRegistry(t *testing.T) {
 	t.Parallel()
-	url := os.Getenv("STACK_REGISTRY")
-	switch {
-	case url == "" && os.Getenv("POSTRIDER_STACK") == "required":
-		t.Fatal("POSTRIDER_STACK=required, but STACK_REGISTRY names no schema registry")
-	case url == "":
-		t.Skip("STACK_REGISTRY names no schema registry: start one, and set it to its URL")
-	}
+	url := stacktest.Need(t, "STACK_REGISTRY", "the URL of a schema registry")
 	connections := &http.Client{Transport: &http.Transport{}}
 	t.Cleanup(connections.CloseIdleConnections)
 	client, err := sr.NewClient(sr.URLs(url), sr.HTTPClient(connections))

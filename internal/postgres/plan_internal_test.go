@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -13,18 +12,13 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/stacktest"
 )
 
 // testSchema opens a database with a schema of its own.
 func testSchema(t *testing.T) *Database {
 	t.Helper()
-	at := os.Getenv("STACK_PG")
-	if at == "" {
-		if os.Getenv("POSTRIDER_STACK") == "required" {
-			t.Fatal("STACK_PG is not set, and POSTRIDER_STACK=required")
-		}
-		t.Skip("needs a PostgreSQL server: set STACK_PG to the URL of a superuser")
-	}
+	at := stacktest.Need(t, "STACK_PG", "the URL of a PostgreSQL server's superuser")
 	name := fmt.Sprintf("plan_%d", time.Now().UnixNano())
 	d, err := Open(t.Context(), Options{URL: at + "&pool_max_conns=4&search_path=" + name})
 	if err != nil {

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/postrider/postrider/internal/stacktest"
 )
 
 // pgServer is a PostgreSQL server of a test's own, which it may kill.
@@ -34,10 +36,7 @@ func newServer(t *testing.T) *pgServer {
 		found = append(found, path)
 	}
 	if len(found) == 0 {
-		if os.Getenv("POSTRIDER_STACK") == "required" {
-			t.Fatal("there is no initdb, and POSTRIDER_STACK=required")
-		}
-		t.Skip("needs PostgreSQL's server programs (initdb, postgres)")
+		stacktest.Missing(t, "PostgreSQL's server programs (initdb, postgres) are not there")
 	}
 	s := &pgServer{bin: filepath.Dir(found[len(found)-1]), port: freePort(t)}
 	var err error

@@ -19,6 +19,7 @@ import (
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/internal/databasetest"
 	"github.com/postrider/postrider/internal/postgres"
+	"github.com/postrider/postrider/internal/stacktest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -26,14 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // server is the URL of the PostgreSQL server that tests use, or the test is skipped.
 func server(tb testing.TB) string {
 	tb.Helper()
-	at := os.Getenv("STACK_PG")
-	if at == "" {
-		if os.Getenv("POSTRIDER_STACK") == "required" {
-			tb.Fatal("STACK_PG is not set, and POSTRIDER_STACK=required")
-		}
-		tb.Skip("needs a PostgreSQL server: set STACK_PG to the URL of a superuser")
-	}
-	return at
+	return stacktest.Need(tb, "STACK_PG", "the URL of a PostgreSQL server's superuser")
 }
 
 var schemas atomic.Int64

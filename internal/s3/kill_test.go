@@ -3,26 +3,18 @@ package s3_test
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"os/exec"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/postrider/postrider/internal/stacktest"
 )
 
 // TestStackKill kills the server three times while payloads are put. What was acknowledged is there, whole.
 func TestStackKill(t *testing.T) { //nolint:paralleltest // it kills the server
 	endpoint(t)
-	script := os.Getenv("POSTRIDER_STACK_CONTROL")
-	if script == "" {
-		t.Skip("needs a server of its own to kill: set POSTRIDER_STACK_CONTROL to the script stack that started it")
-	}
-	stack := func(args ...string) {
-		if out, err := exec.Command(script, args...).CombinedOutput(); err != nil {
-			t.Errorf("%s %v: %v: %s", script, args, err, out)
-		}
-	}
+	stack := stacktest.Control(t)
 	s := open(t, fmt.Sprintf("pr-kill-%d", time.Now().UnixNano()))
 	var over atomic.Bool
 	var mu sync.Mutex

@@ -14,6 +14,7 @@ import (
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/internal/payloadstest"
 	"github.com/postrider/postrider/internal/s3"
+	"github.com/postrider/postrider/internal/stacktest"
 )
 
 func TestMain(m *testing.M) {
@@ -27,14 +28,7 @@ func TestMain(m *testing.M) {
 // endpoint is the S3-compatible server that tests use, or the test is skipped.
 func endpoint(t *testing.T) string {
 	t.Helper()
-	at := os.Getenv("AWS_ENDPOINT_URL_S3")
-	if at == "" {
-		if os.Getenv("POSTRIDER_STACK") == "required" {
-			t.Fatal("AWS_ENDPOINT_URL_S3 is not set, and POSTRIDER_STACK=required")
-		}
-		t.Skip("needs an S3-compatible server: set AWS_ENDPOINT_URL_S3 and AWS credentials")
-	}
-	return at
+	return stacktest.Need(t, "AWS_ENDPOINT_URL_S3", "the URL of an S3-compatible server, beside AWS credentials")
 }
 
 func open(t *testing.T, bucket string) *s3.Store {

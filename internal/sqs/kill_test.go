@@ -3,35 +3,20 @@ package sqs_test
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/internal/queuetest"
+	"github.com/postrider/postrider/internal/stacktest"
 )
-
-// control runs a command of the script that started the server, which must be this test's alone, or the test is skipped.
-func control(t *testing.T) func(args ...string) {
-	t.Helper()
-	script := os.Getenv("POSTRIDER_STACK_CONTROL")
-	if script == "" {
-		t.Skip("needs a server of its own to kill: set POSTRIDER_STACK_CONTROL to the script stack that started it")
-	}
-	return func(args ...string) {
-		if out, err := exec.Command(script, args...).CombinedOutput(); err != nil {
-			t.Errorf("%s %v: %v: %s", script, args, err, out)
-		}
-	}
-}
 
 // TestStackKill kills the server three times while items are put, taken and settled. What was acknowledged comes, and what was
 // settled does not come again, save what was under way at a kill.
 func TestStackKill(t *testing.T) { //nolint:paralleltest // it kills the server
 	endpoint(t)
-	stack := control(t)
+	stack := stacktest.Control(t)
 	q := open(t, fmt.Sprintf("pr-%d", time.Now().UnixNano()), 10*time.Second)
 	load, end := context.WithCancel(t.Context())
 	defer end()

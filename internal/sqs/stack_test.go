@@ -13,6 +13,7 @@ import (
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/internal/queuetest"
 	"github.com/postrider/postrider/internal/sqs"
+	"github.com/postrider/postrider/internal/stacktest"
 )
 
 func TestMain(m *testing.M) {
@@ -29,14 +30,7 @@ func TestMain(m *testing.M) {
 // endpoint is the SQS-compatible server that tests use, or the test is skipped.
 func endpoint(t *testing.T) string {
 	t.Helper()
-	at := os.Getenv("AWS_ENDPOINT_URL_SQS")
-	if at == "" {
-		if os.Getenv("POSTRIDER_STACK") == "required" {
-			t.Fatal("AWS_ENDPOINT_URL_SQS is not set, and POSTRIDER_STACK=required")
-		}
-		t.Skip("needs an SQS-compatible server: set AWS_ENDPOINT_URL_SQS and AWS credentials")
-	}
-	return at
+	return stacktest.Need(t, "AWS_ENDPOINT_URL_SQS", "the URL of an SQS-compatible server, beside AWS credentials")
 }
 
 func open(t *testing.T, name string, lease time.Duration) *sqs.Queue {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -15,19 +14,14 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"github.com/postrider/postrider/internal/stacktest"
 	"github.com/postrider/postrider/test/harness"
 )
 
 // browser starts the Chromium that STACK_CHROMIUM names.
 func browser(t *testing.T) context.Context {
 	t.Helper()
-	path := os.Getenv("STACK_CHROMIUM")
-	switch {
-	case path == "" && os.Getenv("POSTRIDER_STACK") == "required":
-		t.Fatal("STACK_CHROMIUM is not set, and POSTRIDER_STACK=required")
-	case path == "":
-		t.Skip("STACK_CHROMIUM names no Chromium; stack/stack env sets it")
-	}
+	path := stacktest.Need(t, "STACK_CHROMIUM", "the path of a Chromium")
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
 		chromedp.NoSandbox, chromedp.Flag("disable-quic", true), chromedp.WSURLReadTimeout(harness.Patience))
 	ctx, stop := chromedp.NewExecAllocator(t.Context(), options...)

@@ -10,11 +10,12 @@ import (
 	"os"
 	"testing"
 
+	"github.com/postrider/postrider/internal/stacktest"
 	"github.com/postrider/postrider/test/harness"
 )
 
 func TestMain(m *testing.M) {
-	if missing() != "" && !required() {
+	if missing() != "" && !stacktest.Required() {
 		os.Exit(m.Run()) // all is skipped: no binary is needed
 	}
 	os.Exit(harness.Main(m))
@@ -23,8 +24,6 @@ func TestMain(m *testing.M) {
 // variables are those that name the servers: see stack/README.md.
 var variables = []string{"STACK_KAFKA", "STACK_KAFKA_PROXIED_PORT", "STACK_KAFKA_PROXY_PORT", "STACK_REGISTRY", "STACK_PG",
 	"AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "STACK_DATA"}
-
-func required() bool { return os.Getenv("POSTRIDER_STACK") == "required" }
 
 // missing names the first variable that is not set, or "".
 func missing() string {
@@ -39,11 +38,7 @@ func missing() string {
 // needServers skips a test where the servers are not named.
 func needServers(t *testing.T) {
 	t.Helper()
-	switch v := missing(); {
-	case v == "":
-	case required():
-		t.Fatalf("POSTRIDER_STACK=required, but %s is not set", v)
-	default:
-		t.Skipf("needs the real servers, and %s is not set: stack/stack up, then eval \"$(stack/stack env)\"", v)
+	if v := missing(); v != "" {
+		stacktest.Missing(t, v+" is not set: stack/stack up, then eval \"$(stack/stack env)\"")
 	}
 }

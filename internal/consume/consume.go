@@ -15,6 +15,7 @@ import (
 
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/internal/match"
+	"github.com/postrider/postrider/internal/steady"
 	"github.com/postrider/postrider/internal/trace"
 )
 
@@ -90,7 +91,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if err := c.open(ctx); err != nil || c.reader == nil {
 		return err
 	}
-	work, cancel := outlast(ctx, c.Drain)
+	work, cancel := steady.Outlast(ctx, c.Drain)
 	defer cancel()
 	err := c.read(ctx, work)
 	if closed := c.reader.Close(); closed != nil {
@@ -101,7 +102,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 
 // open joins the group; the reader is nil if ctx ended first.
 func (c *Consumer) open(ctx context.Context) error {
-	var wait backoff
+	var wait steady.Backoff
 	for {
 		reader, err := c.Events.Reader(ctx)
 		if err == nil {
@@ -114,21 +115,6 @@ func (c *Consumer) open(ctx context.Context) error {
 		if postrider.CodeOf(err) == postrider.CodeGone {
 			return err
 		}
-		wait.after(ctx, c.Logger, "the events log cannot be read", err)
+		wait.After(ctx, c.Logger, "the events log cannot be read", err)
 	}
-}
-
-// outlast is a context that ends a while after ctx does.
-func outlast(ctx context.Context, drain time.Duration) (context.Context, context.CancelFunc) {
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		timer := time.NewTimer(drain)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			cancel()
-		case <-work.Done():
-		}
-	})
-	return work, func() { stop(); cancel() }
 }

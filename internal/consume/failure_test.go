@@ -30,9 +30,7 @@ func TestFailuresAreTriedAgain(t *testing.T) {
 				if got := targets(w.items); len(got) != 2 {
 					t.Errorf("queued for %v", got)
 				}
-				if err := stop(); err != nil {
-					t.Error(err)
-				}
+				stop()
 			})
 		})
 	}
@@ -52,9 +50,7 @@ func TestACommitThatFailsIsPutAgain(t *testing.T) {
 		if len(w.items) != 3 || w.items[0].Pack.Deliveries[0].ID != w.items[2].Pack.Deliveries[0].ID {
 			t.Errorf("put %v", targets(w.items))
 		}
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		stop()
 	})
 }
 
@@ -80,16 +76,13 @@ func TestNothingIsRecordedBeforeItIsQueued(t *testing.T) {
 		if len(w.outcomes) != 1 {
 			t.Errorf("%d outcomes recorded", len(w.outcomes))
 		}
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		stop()
 	})
 }
 
 func TestOnePartitionThatStandsStillHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	in(t, func(w *world) {
-		t := w.t
 		w.subscribe("acme", "a", on, 1)
 		w.failing("store", errDown)
 		stop := w.run()
@@ -98,9 +91,7 @@ func TestOnePartitionThatStandsStillHoldsUpNoOther(t *testing.T) {
 		w.failing("store", nil)
 		time.Sleep(10 * time.Second)
 		w.expect(3, 1, 2)
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		stop()
 	})
 }
 
@@ -128,9 +119,7 @@ func TestOutcomesGoToTheQueue(t *testing.T) {
 				if len(w.diverted) != 3 || len(w.outcomes) != 2 { // the third tries the log, and does not wait for it
 					t.Errorf("%d outcomes in the queue, %d in the log afterwards", len(w.diverted), len(w.outcomes))
 				}
-				if err := stop(); err != nil {
-					t.Error(err)
-				}
+				stop()
 			})
 		})
 	}
@@ -164,16 +153,13 @@ func TestAnOutcomeLogThatHangsHoldsUpOnce(t *testing.T) {
 		if len(w.committed()) != n+2 || len(w.diverted) < n || w.outcomes[len(w.outcomes)-1].Event.ID != fmt.Sprint("evt_", n+1) {
 			t.Errorf("%d of %d committed, %d outcomes in the queue, %d in the log", len(w.committed()), n+2, len(w.diverted), len(w.outcomes))
 		}
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		stop()
 	})
 }
 
 func TestNothingTakesOutcomes(t *testing.T) {
 	t.Parallel()
 	in(t, func(w *world) {
-		t := w.t
 		w.failing("record", errDown)
 		w.failing("put", errDown)
 		stop := w.run()
@@ -183,9 +169,7 @@ func TestNothingTakesOutcomes(t *testing.T) {
 		w.failing("put", nil)
 		time.Sleep(10 * time.Second)
 		w.expect(1)
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		stop()
 	})
 }
 
@@ -219,9 +203,7 @@ func TestWhatTheQueueRefuses(t *testing.T) {
 		if len(w.outcomes) != 4 {
 			t.Errorf("%d outcomes", len(w.outcomes))
 		}
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		stop()
 	})
 }
 
@@ -241,9 +223,7 @@ func TestWhatIsRefusedTheSecondTime(t *testing.T) {
 		if n := len(w.outcomes); n != 2 || w.outcomes[1].State != postrider.StateExhausted {
 			t.Errorf("recorded %+v", w.outcomes)
 		}
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		stop()
 	})
 }
 
@@ -287,9 +267,7 @@ func TestWhatIsRefusedLate(t *testing.T) {
 		if last.State != postrider.StateExhausted || last.Reason != postrider.ReasonInternal || last.DeliveryID != postrider.NewDeliveryID(never, 21) {
 			t.Errorf("recorded %+v", last)
 		}
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		stop()
 	})
 }
 
@@ -314,9 +292,7 @@ func TestAPayloadThatTheStoreRefuses(t *testing.T) {
 		if ended != 2 {
 			t.Errorf("%d deliveries ended", ended)
 		}
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		stop()
 	})
 }
 
@@ -329,9 +305,7 @@ func TestNothingRefersToWhatIsNotStored(t *testing.T) {
 		w.failing("store", errDown)
 		stop := w.run()
 		w.feed(batchOf("0", event(1, "acme", "a", 5000)))
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		stop()
 		synctest.Wait()
 		w.expect()
 		if len(w.items)+len(w.outcomes) != 0 {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/internal/match"
+	"github.com/postrider/postrider/internal/steady"
 )
 
 // refer chooses how the queue refers to an event's payload: by its position where the log reads cheaply, else inline up to
@@ -67,7 +68,7 @@ func (p *partition) fits(item *postrider.Item) bool {
 // may have been handed on and stays as it is. It reports true if the store refuses the payload for good.
 func (p *partition) store(ctx context.Context, e *postrider.Event) (*postrider.Event, bool) {
 	key := postrider.PayloadKey(e)
-	var wait backoff
+	var wait steady.Backoff
 	for ctx.Err() == nil {
 		err := p.Payloads.Put(ctx, key, e.Payload.Bytes)
 		if err == nil {
@@ -78,7 +79,7 @@ func (p *partition) store(ctx context.Context, e *postrider.Event) (*postrider.E
 			return e, true
 		}
 		p.metrics.failures.WithLabelValues("store").Inc()
-		wait.after(ctx, p.Logger, "the payload store does not answer", err)
+		wait.After(ctx, p.Logger, "the payload store does not answer", err)
 	}
 	stored := *e
 	stored.Payload.Key = key

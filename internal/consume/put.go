@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/steady"
 )
 
 // put hands a chunk's items to the queue, and tries until it takes them or the batch is given up.
@@ -63,7 +64,7 @@ func (p *partition) shrink(k *chunk, pack *postrider.Pack, cause error) []*postr
 
 // tryPut puts items until the queue answers: with a Commit, or a refusal for good. The error is ctx's if that ends first.
 func (p *partition) tryPut(ctx context.Context, items []postrider.Item) (*postrider.Commit, error) {
-	var wait backoff
+	var wait steady.Backoff
 	for {
 		// Once ctx has ended, a payload that an item refers to may not have been stored: nothing is put then.
 		if ctx.Err() != nil {
@@ -75,14 +76,14 @@ func (p *partition) tryPut(ctx context.Context, items []postrider.Item) (*postri
 			return commit, err
 		}
 		p.metrics.failures.WithLabelValues("put").Inc()
-		wait.after(ctx, p.Logger, "the queue does not answer", err)
+		wait.After(ctx, p.Logger, "the queue does not answer", err)
 	}
 }
 
 // confirmPut waits until a chunk's items are durable in the queue. It is false only if the batch is given up.
 func (p *partition) confirmPut(k *chunk) bool {
 	ctx := k.batch.ctx
-	var wait backoff
+	var wait steady.Backoff
 	for len(k.queued) > 0 {
 		err := waitAll(ctx, k.queued)
 		if err == nil {
@@ -92,7 +93,7 @@ func (p *partition) confirmPut(k *chunk) bool {
 			return false
 		}
 		p.metrics.failures.WithLabelValues("put").Inc()
-		wait.after(ctx, p.Logger, "the queue has not stored what it took", err)
+		wait.After(ctx, p.Logger, "the queue has not stored what it took", err)
 		p.putAgain(k)
 	}
 	return ctx.Err() == nil

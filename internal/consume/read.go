@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/steady"
 )
 
 // read hands batches to their partitions until ctx ends, and waits until these are done.
@@ -17,7 +18,7 @@ func (c *Consumer) read(ctx, work context.Context) error {
 			close(p.batches)
 		}
 	}()
-	var wait backoff
+	var wait steady.Backoff
 	for c.room.wait(ctx) {
 		b, err := c.reader.Next(ctx)
 		switch {
@@ -26,10 +27,10 @@ func (c *Consumer) read(ctx, work context.Context) error {
 		case postrider.CodeOf(err) == postrider.CodeGone:
 			return err
 		case err != nil:
-			wait.after(ctx, c.Logger, "the events log does not answer", err)
+			wait.After(ctx, c.Logger, "the events log does not answer", err)
 			continue
 		}
-		wait.reset()
+		wait.Reset()
 		p := partitions[b.Partition]
 		if p == nil {
 			p = c.newPartition()

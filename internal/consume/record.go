@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/steady"
 )
 
 // record hands a chunk's outcomes on.
@@ -22,7 +23,7 @@ func (p *partition) confirmRecord(k *chunk) bool {
 	if len(k.outcomes) == 0 {
 		return ctx.Err() == nil
 	}
-	var wait backoff
+	var wait steady.Backoff
 	for ctx.Err() == nil {
 		again, err := p.recordedAll(k)
 		if err == nil {
@@ -30,7 +31,7 @@ func (p *partition) confirmRecord(k *chunk) bool {
 		}
 		p.metrics.failures.WithLabelValues("record").Inc()
 		if !again {
-			wait.after(ctx, p.Logger, "outcomes cannot be recorded", err)
+			wait.After(ctx, p.Logger, "outcomes cannot be recorded", err)
 		}
 		k.recorded = p.outcomes.record(ctx, k.outcomes)
 	}

@@ -63,8 +63,19 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// run starts the consumer and its cache, and returns what stops it.
-func (w *world) run() (stop func() error) {
+// run starts the consumer and its cache, and returns what stops it; it is to end without an error.
+func (w *world) run() (stop func()) {
+	end := w.start()
+	return func() {
+		w.t.Helper()
+		if err := end(); err != nil {
+			w.t.Error(err)
+		}
+	}
+}
+
+// start starts the consumer and its cache, and returns what stops it and tells how it ended.
+func (w *world) start() (stop func() error) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	w.options.Events = events{w}
 	c := consume.New(w.options)

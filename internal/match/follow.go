@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/steady"
 )
 
 const (
@@ -50,12 +51,7 @@ func (f *follower) failed(ctx context.Context, err error) {
 		f.log.Warn("the change feed does not answer; the subscription cache is kept as it is", "version", f.Version(), "loaded", f.loaded(), "error", err)
 	}
 	f.pause = min(max(2*f.pause, firstPause), longPause)
-	timer := time.NewTimer(f.pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	steady.Sleep(ctx, f.pause)
 }
 
 func (f *follower) succeeded(ctx context.Context) {

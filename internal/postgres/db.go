@@ -118,17 +118,5 @@ func (d *Database) Close() error {
 	return nil
 }
 
-// sleep waits, or until ctx ends; it reports whether the time is over.
-func sleep(ctx context.Context, pause time.Duration) bool {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 // now is the time as the tables keep it.
 func (d *Database) now() time.Time { return d.clock().UTC().Truncate(time.Millisecond) }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/steady"
 )
 
 const (
@@ -110,7 +111,7 @@ func (d *Database) keep(list []day) {
 
 // keepDays makes days ahead of need, until ctx ends.
 func (d *Database) keepDays(ctx context.Context) {
-	for sleep(ctx, upkeepEvery) {
+	for steady.Sleep(ctx, upkeepEvery) {
 		if err := d.makeDays(ctx); err != nil && ctx.Err() == nil {
 			d.log.Warn("partitions could not be made ahead; trying again", "error", err)
 		}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/postrider/postrider/internal/steady"
 )
 
 const (
@@ -68,7 +70,7 @@ func (w *watch) run(ctx context.Context) {
 			w.d.log.Warn("the connection that hears of changes was lost; changes are polled until it is back", "error", err)
 			told = true
 		}
-		sleep(ctx, listenPause)
+		steady.Sleep(ctx, listenPause)
 	}
 }
 

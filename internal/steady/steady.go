@@ -28,9 +28,9 @@ func (b *Backoff) Next() time.Duration {
 	return b.pause
 }
 
-// After waits for the next pause, or until ctx ends. The first failure of a row is logged.
+// After waits for the next pause, or until ctx ends. The first failure of a row is logged, but not one that comes of the end of ctx.
 func (b *Backoff) After(ctx context.Context, logger *slog.Logger, what string, err error) {
-	if b.pause == 0 {
+	if b.pause == 0 && ctx.Err() == nil {
 		logger.Warn("a part is away; trying again until it answers", "failed", what, "error", err)
 	}
 	Sleep(ctx, b.Next())

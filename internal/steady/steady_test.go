@@ -41,6 +41,9 @@ func TestBackoff(t *testing.T) {
 		if time.Since(begin) != 0 {
 			t.Error("a pause outlasts its context")
 		}
+		if n := strings.Count(out.String(), "away; trying"); n != 1 {
+			t.Error("what a stop made fail is logged")
+		}
 	})
 }
 

@@ -33,28 +33,3 @@ type Change struct {
 
 // Deleted reports whether the entity is gone.
 func (c *Change) Deleted() bool { return c.Target == nil && c.Filter == nil && c.Subscription == nil }
-
-// HoldReason says why a target's deliveries wait.
-type HoldReason string
-
-// The reasons.
-const (
-	HoldLimited  HoldReason = "limited" // over its concurrency, its rate, or its tenant's share
-	HoldBreaker  HoldReason = "breaker"
-	HoldUnproven HoldReason = "unproven"
-)
-
-// Hold says that a target's deliveries wait. Dispatchers publish their holds to the database, outside the feed, once they
-// last over 1 s; deliveries of such a target that are not final show as deferred.
-type Hold struct {
-	TargetID int64
-	Reason   HoldReason
-	Since    time.Time
-	Until    time.Time // it counts until then, unless it is published again
-}
-
-// Notice is an event of Postrider's own that waits to be published: it was stored in the transaction of what it tells of.
-type Notice struct {
-	ID    int64
-	Event Event // payload in hand; no position
-}

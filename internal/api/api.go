@@ -1,7 +1,7 @@
 // Package api is the REST API: targets, filters and subscriptions, event intake, deliveries, attempts and replay, and the
 // keys of tenants.
 //
-// One table of routes (see routes) serves requests and makes the OpenAPI document, from the types that are read and
+// One table of routes (table.go) serves requests and makes the OpenAPI document, from the types that are read and
 // written. Every fault is an RFC 9457 problem document; one function (status) maps a postrider.Code to a status.
 package api
 

@@ -8,9 +8,12 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -134,4 +137,15 @@ func (a *app) tellReady(p *process) {
 	if a.Ready != nil {
 		a.Ready(Ready{URL: p.front.url(), API: p.gate != nil, AdminKey: a.adminKey, AdminKeyFile: a.adminFile})
 	}
+}
+
+// newInstance names this process among others that use the same database.
+func newInstance() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	tail := make([]byte, 6)
+	rand.Read(tail)
+	return host + "-" + hex.EncodeToString(tail)
 }

@@ -2,8 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -48,15 +46,4 @@ func (a *app) wrongSecretKey() error {
 		return fmt.Errorf("there is no secret key (--secret-key, or %s), but this database was written with one, without which the secrets in it cannot be read: put it back", path)
 	}
 	return fmt.Errorf("the secret key (--secret-key, or %s) is not the one that this database was written with, so the secrets in it cannot be read: put the former key back", path)
-}
-
-// newInstance names this process among others that use the same database.
-func newInstance() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	tail := make([]byte, 6)
-	rand.Read(tail)
-	return host + "-" + hex.EncodeToString(tail)
 }

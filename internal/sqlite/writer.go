@@ -35,9 +35,9 @@ type writer struct {
 	room    sync.Cond // signalled when a group was taken
 	wake    chan struct{}
 	timer   *time.Timer // wakes when a lazy group is due
-	groups  []*group  // the last one is open
-	began   time.Time // when the group that runs began; zero: none runs
-	failure error     // of the last group
+	groups  []*group    // the last one is open
+	began   time.Time   // when the group that runs began; zero: none runs
+	failure error       // of the last group
 	closed  bool
 	stopped chan struct{}
 	always  []func(*tx) error // run in every group: what is written lazily

@@ -16,6 +16,9 @@ const (
 	managerRSS = 100 // MiB
 	lateAtMost = 2   // s
 	pendingFor = 5 * time.Minute
+
+	// takeAhead is the credit with which the bench takes: so much that the engine receives as many messages at a time as it ever does.
+	takeAhead = 8000
 )
 
 // pile is deliveries that wait in the retry lane.
@@ -112,10 +115,11 @@ func (p *pile) patience(n int) time.Duration {
 
 // put puts n deliveries away, the first of them due at a time, and returns how many messages that made.
 func (p *pile) put(ctx context.Context, q postrider.Queue, n int, due time.Time) (messages int, err error) {
+	limits := q.Limits()
 	var commits []*postrider.Commit
 	for at := 0; at < n; at += p.pack {
 		pack := p.make(at, min(at+p.pack, n), due.Add(p.over*time.Duration(at)/time.Duration(n)))
-		commit, err := q.Put(ctx, postrider.Item{Lane: postrider.LaneRetry, Pack: pack, Delay: slot.Delay(pack.Deliveries, time.Now(), postrider.MaxDelay)})
+		commit, err := q.Put(ctx, postrider.Item{Lane: postrider.LaneRetry, Pack: pack, Delay: slot.Delay(pack.Deliveries, time.Now(), &limits)})
 		if err != nil {
 			return 0, err
 		}
@@ -161,7 +165,7 @@ func (p *pile) take(ctx context.Context, q postrider.Queue, n int) (got taken, e
 	defer cancel()
 	seen := make(map[postrider.DeliveryID]bool, n)
 	for len(seen) < n {
-		leases, err := q.Take(bounded, postrider.TakeRequest{Lane: postrider.LaneBulk, Credit: 1000})
+		leases, err := q.Take(bounded, postrider.TakeRequest{Lane: postrider.LaneBulk, Credit: takeAhead})
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 			break
 		}

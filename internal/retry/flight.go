@@ -68,7 +68,8 @@ func (m *Manager) noted(err error) int64 {
 	return n
 }
 
-// trace tells of the deliveries that are handed on how long they waited. Where not all come this way the dispatcher does.
+// trace tells of the deliveries that are handed on how long they waited: until they were due, if that is still to come. Where not all
+// come this way the dispatcher does.
 func (m *Manager) trace(mv move) {
 	if m.Tracer == nil || m.Queue.Limits().RetryLane(0) == postrider.LaneBulk {
 		return
@@ -79,7 +80,8 @@ func (m *Manager) trace(mv move) {
 			continue
 		}
 		for i := range item.Pack.Deliveries {
-			m.Tracer.Waited(&item.Pack.Deliveries[i], now)
+			d := &item.Pack.Deliveries[i]
+			m.Tracer.Waited(d, now.Add(max(d.Due.Sub(now), 0)))
 		}
 	}
 }

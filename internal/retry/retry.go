@@ -22,13 +22,16 @@ import (
 
 // Defaults of a Manager.
 const (
-	DefaultCredit = 32768
+	DefaultCredit = 16384
 	DefaultDrain  = 30 * time.Second
 )
 
 // splitAfter is how often an item is taken before its deliveries go apart: one of them may be what keeps it from being
 // settled.
 const splitAfter = 5
+
+// flights is how many plans share the credit at least: while what one has put becomes durable, the next is made.
+const flights = 4
 
 // Options are what a Manager is made of.
 type Options struct {
@@ -146,7 +149,7 @@ func (m *Manager) move(ctx context.Context) {
 func (m *Manager) gather(leases []*postrider.Lease) []*postrider.Lease {
 	timer := time.NewTimer(m.Queue.Limits().Gather)
 	defer timer.Stop()
-	for held := size(leases); held < m.Credit; {
+	for held := size(leases); held < m.Credit/flights; {
 		var next []*postrider.Lease
 		select {
 		case next = <-m.taken:

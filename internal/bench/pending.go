@@ -35,6 +35,7 @@ type pile struct {
 var piles = []pile{
 	{name: "of one target, due at once", targets: 1, pack: 50},
 	{name: "the same with 1 KB in each", targets: 1, pack: postrider.MaxPackEvents, inline: true},
+	{name: "the same in packs with room", targets: 1, pack: postrider.MaxPackEvents - 1, inline: true},
 	{name: "of 100 targets over an hour", targets: 100, pack: 4, over: time.Hour, watch: time.Minute},
 }
 
@@ -119,7 +120,8 @@ func (p *pile) put(ctx context.Context, q postrider.Queue, n int, due time.Time)
 	var commits []*postrider.Commit
 	for at := 0; at < n; at += p.pack {
 		pack := p.make(at, min(at+p.pack, n), due.Add(p.over*time.Duration(at)/time.Duration(n)))
-		commit, err := q.Put(ctx, postrider.Item{Lane: postrider.LaneRetry, Pack: pack, Delay: slot.Delay(pack.Deliveries, time.Now(), &limits)})
+		lane, delay := slot.Place(pack.Deliveries, time.Now(), &limits) // as dispatchers do
+		commit, err := q.Put(ctx, postrider.Item{Lane: lane, Pack: pack, Delay: delay})
 		if err != nil {
 			return 0, err
 		}

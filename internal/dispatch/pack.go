@@ -64,10 +64,15 @@ func (k *packer) add(f follow) {
 	pack.Deliveries = append(pack.Deliveries, f.delivery)
 }
 
-// packed returns the items, each with its delay.
+// packed returns the items, each in the lane where it waits, and with its delay.
 func (k *packer) packed() []postrider.Item {
 	for i := range k.items {
-		if item := &k.items[i]; !item.Pack.Deliveries[0].Due.IsZero() {
+		item := &k.items[i]
+		switch {
+		case item.Pack.Deliveries[0].Due.IsZero():
+		case item.Lane == postrider.LaneRetry:
+			item.Lane, item.Delay = slot.Place(item.Pack.Deliveries, k.now, k.limits)
+		default:
 			item.Delay = slot.Delay(item.Pack.Deliveries, k.now, k.limits)
 		}
 	}

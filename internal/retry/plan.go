@@ -136,7 +136,8 @@ func (p *plan) item(pack *postrider.Pack) postrider.Item {
 	if wait, goes := slot.Left(pack.Deliveries, p.now, &p.limits); goes {
 		return postrider.Item{Lane: postrider.LaneBulk, Pack: pack, Delay: wait}
 	}
-	return postrider.Item{Lane: postrider.LaneRetry, Pack: pack, Delay: slot.Delay(pack.Deliveries, p.now, &p.limits)}
+	lane, delay := slot.Place(pack.Deliveries, p.now, &p.limits)
+	return postrider.Item{Lane: lane, Pack: pack, Delay: delay}
 }
 
 // merge makes one move of loads of one key, or more if the queue does not take so large an item.

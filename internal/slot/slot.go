@@ -67,6 +67,27 @@ func Left(deliveries []postrider.Delivery, now time.Time, limits *postrider.Queu
 	return wait, wait <= within
 }
 
+// Place tells in which lane deliveries of one slot, at least one, are put away, and for how long. On a queue with a lead a full pack whose
+// time the queue can wait for waits in LaneBulk: no retry manager could merge it with anything, and all that it would do costs.
+func Place(deliveries []postrider.Delivery, now time.Time, limits *postrider.QueueLimits) (postrider.Lane, time.Duration) {
+	first, last := span(deliveries)
+	if wait := last.Sub(now); limits.Lead > 0 && last.Sub(first) <= FineWidth && wait <= limits.MaxDelay && full(deliveries) {
+		return postrider.LaneBulk, max(wait, 0)
+	}
+	return postrider.LaneRetry, Delay(deliveries, now, limits)
+}
+
+// full reports whether nothing more goes into a pack, whose deliveries of one event follow one another.
+func full(deliveries []postrider.Delivery) bool {
+	inline := 0
+	for i := range deliveries {
+		if e := deliveries[i].Event; e != nil && e.Payload.Inline() && (i == 0 || e != deliveries[i-1].Event) {
+			inline++
+		}
+	}
+	return len(deliveries) >= postrider.MaxPackTargets || inline >= postrider.MaxPackEvents
+}
+
 // span is when the first and the last of deliveries are due.
 func span(deliveries []postrider.Delivery) (first, last time.Time) {
 	first, last = deliveries[0].Due, deliveries[0].Due

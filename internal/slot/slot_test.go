@@ -80,6 +80,50 @@ func TestLeft(t *testing.T) {
 	}
 }
 
+// A full pack that the queue can wait for needs no retry manager, if the queue has a lead.
+func TestPlace(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 500_000_000, time.UTC)
+	stored, inline := postrider.Payload{Size: 1, Key: "key"}, postrider.Payload{Size: 1, Bytes: []byte("x")}
+	none, some := &postrider.QueueLimits{MaxDelay: postrider.MaxDelay}, &postrider.QueueLimits{MaxDelay: postrider.MaxDelay, Lead: 5 * time.Second, Step: time.Second}
+	for _, c := range []struct {
+		what    string
+		n, each int // deliveries, and of one event
+		payload postrider.Payload
+		wait    time.Duration
+		limits  *postrider.QueueLimits
+		lane    postrider.Lane
+		delay   time.Duration
+	}{
+		{"a full pack", 100, 1, stored, time.Minute, some, postrider.LaneBulk, time.Minute},
+		{"a full pack without a lead", 100, 1, stored, time.Minute, none, postrider.LaneRetry, time.Minute},
+		{"a pack with room", 99, 1, stored, time.Minute, some, postrider.LaneRetry, 55 * time.Second},
+		{"as many inline as there may be", 10, 1, inline, time.Minute, some, postrider.LaneBulk, time.Minute},
+		{"fewer events inline", 18, 2, inline, time.Minute, some, postrider.LaneRetry, 55 * time.Second},
+		{"a full pack that waits as long as the queue can", 100, 1, stored, postrider.MaxDelay, some, postrider.LaneBulk, postrider.MaxDelay},
+		{"a full pack that waits longer", 100, 1, stored, postrider.MaxDelay + time.Second, some, postrider.LaneRetry, postrider.MaxDelay - 4*time.Second},
+	} {
+		var all []postrider.Delivery
+		for i := range c.n {
+			d := postrider.Delivery{TargetID: 1, Due: now.Add(c.wait), Event: &postrider.Event{Payload: c.payload}}
+			if i%c.each > 0 {
+				d.Event = all[i-1].Event
+			}
+			all = append(all, d)
+		}
+		if lane, delay := slot.Place(all, now, c.limits); lane != c.lane || delay != c.delay {
+			t.Errorf("%s: %v for %v", c.what, lane, delay)
+		}
+	}
+	minute := deliveries(1, now.Add(10*time.Minute))
+	for range postrider.MaxPackTargets {
+		minute = append(minute, deliveries(1, now.Add(10*time.Minute+30*time.Second))...)
+	}
+	if lane, _ := slot.Place(minute, now, some); lane != postrider.LaneRetry {
+		t.Error("deliveries of several seconds wait together for the last of them")
+	}
+}
+
 // What has one target and minute meets at one second, wherever in a window of half the longest delay it was put, and what has
 // another does not come all at once.
 func TestMeeting(t *testing.T) {

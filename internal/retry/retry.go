@@ -1,5 +1,5 @@
-// Package retry is the retry manager role: it takes what waits in the retry lane, hands what is due to the dispatchers by the
-// bulk lane, and puts the rest back with the delay that is left.
+// Package retry is the retry manager role: it takes what waits in the retry lane, hands what is due, or will be within the queue's
+// lead, to the dispatchers by the bulk lane, and puts the rest back. Both go with the delay that is left.
 //
 // It keeps no state of its own: what it holds is leased from the queue, and settled only once what follows is durable. So a
 // manager may stop or die at any moment, and any number may run. Packs of one target and due time that it holds at once are

@@ -17,7 +17,6 @@ import (
 
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/internal/steady"
-	"github.com/postrider/postrider/internal/trace"
 )
 
 // Defaults of a Manager.
@@ -40,7 +39,6 @@ type Options struct {
 	Takers int           // takes that wait side by side, for a queue whose takes are small; 0: 1
 	Drain  time.Duration // how long a stop waits until what was taken is settled; 0: DefaultDrain
 
-	Tracer     *trace.Tracer         // nil: off
 	Clock      postrider.Clock       // nil: time.Now
 	Logger     *slog.Logger          // nil: nothing is logged
 	Registerer prometheus.Registerer // nil: no metrics

@@ -95,6 +95,7 @@ type QueueLimits struct {
 	Lease    time.Duration // how long a lease lasts
 	MaxBytes int           // of an item, once encoded
 	Step     time.Duration // delays are rounded up to a multiple of it; 0: a millisecond
+	Lead     time.Duration // how long before it is due what waits does well to leave LaneRetry for LaneBulk, with the delay that is left, since that takes its time; 0: not at all
 	Gather   time.Duration // how long what waits anyway does well to wait for more that shares its item, since each item costs; 0: not at all
 }
 

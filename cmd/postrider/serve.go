@@ -25,11 +25,11 @@ ended; a second one ends it at once. The exit status is 0 after a clean stop, 2 
 
 // Run serves until a signal.
 func (s *serveCommand) Run(e *env) error {
-	relaxCollector()
 	c, err := s.Check(e.sources, app.CheckEngine)
 	if err != nil {
 		return err
 	}
+	relaxCollector(c.Roles)
 	number, _ := build()
 	return app.Run(e.ctx, app.Options{
 		Config:  c,

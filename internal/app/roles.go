@@ -105,7 +105,7 @@ func (b *builder) dispatcher() *dispatch.Dispatcher {
 
 func (b *builder) retry() *retry.Manager {
 	a := b.app
-	return retry.New(retry.Options{Queue: a.engines.queue, Tracer: b.tracer, Drain: a.drain(), Clock: a.Clock, Logger: a.Logger, Registerer: a.registry})
+	return retry.New(retry.Options{Queue: a.engines.queue, Drain: a.drain(), Clock: a.Clock, Logger: a.Logger, Registerer: a.registry})
 }
 
 func (b *builder) archiver() *archive.Archiver {

@@ -16,6 +16,9 @@ const (
 	managerRSS = 100 // MiB
 	lateAtMost = 2   // s
 	pendingFor = 5 * time.Minute
+
+	// takeAhead is the credit with which the bench takes: so much that the engine receives as many messages at a time as it ever does.
+	takeAhead = 8000
 )
 
 // pile is deliveries that wait in the retry lane.
@@ -32,6 +35,7 @@ type pile struct {
 var piles = []pile{
 	{name: "of one target, due at once", targets: 1, pack: 50},
 	{name: "the same with 1 KB in each", targets: 1, pack: postrider.MaxPackEvents, inline: true},
+	{name: "the same in packs with room", targets: 1, pack: postrider.MaxPackEvents - 1, inline: true},
 	{name: "of 100 targets over an hour", targets: 100, pack: 4, over: time.Hour, watch: time.Minute},
 }
 
@@ -112,10 +116,12 @@ func (p *pile) patience(n int) time.Duration {
 
 // put puts n deliveries away, the first of them due at a time, and returns how many messages that made.
 func (p *pile) put(ctx context.Context, q postrider.Queue, n int, due time.Time) (messages int, err error) {
+	limits := q.Limits()
 	var commits []*postrider.Commit
 	for at := 0; at < n; at += p.pack {
 		pack := p.make(at, min(at+p.pack, n), due.Add(p.over*time.Duration(at)/time.Duration(n)))
-		commit, err := q.Put(ctx, postrider.Item{Lane: postrider.LaneRetry, Pack: pack, Delay: slot.Delay(pack.Deliveries, time.Now(), postrider.MaxDelay)})
+		lane, delay := slot.Place(pack.Deliveries, time.Now(), &limits) // as dispatchers do
+		commit, err := q.Put(ctx, postrider.Item{Lane: lane, Pack: pack, Delay: delay})
 		if err != nil {
 			return 0, err
 		}
@@ -161,7 +167,7 @@ func (p *pile) take(ctx context.Context, q postrider.Queue, n int) (got taken, e
 	defer cancel()
 	seen := make(map[postrider.DeliveryID]bool, n)
 	for len(seen) < n {
-		leases, err := q.Take(bounded, postrider.TakeRequest{Lane: postrider.LaneBulk, Credit: 1000})
+		leases, err := q.Take(bounded, postrider.TakeRequest{Lane: postrider.LaneBulk, Credit: takeAhead})
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 			break
 		}

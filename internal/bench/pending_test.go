@@ -16,6 +16,10 @@ type managed struct {
 	settled int
 }
 
+func (q *managed) Limits() postrider.QueueLimits {
+	return postrider.QueueLimits{MaxDelay: postrider.MaxDelay}
+}
+
 func (q *managed) Put(_ context.Context, items ...postrider.Item) (*postrider.Commit, error) {
 	q.items = append(q.items, items...)
 	return postrider.Committed(), nil

@@ -16,11 +16,11 @@ type bucket struct {
 
 // packer makes items of what follows, one a bucket, or more where a pack would be too large.
 type packer struct {
-	tenant  string
-	now     time.Time
-	longest time.Duration
-	items   []postrider.Item
-	open    map[bucket]*openItem
+	tenant string
+	now    time.Time
+	limits *postrider.QueueLimits
+	items  []postrider.Item
+	open   map[bucket]*openItem
 }
 
 // openItem is the last item of a bucket.
@@ -31,7 +31,7 @@ type openItem struct {
 }
 
 func (d *Dispatcher) newPacker(tenant string) *packer {
-	return &packer{tenant: tenant, now: d.Clock(), longest: d.limits.MaxDelay, open: make(map[bucket]*openItem)}
+	return &packer{tenant: tenant, now: d.Clock(), limits: &d.limits, open: make(map[bucket]*openItem)}
 }
 
 // bucketOf tells where a delivery belongs.
@@ -64,11 +64,16 @@ func (k *packer) add(f follow) {
 	pack.Deliveries = append(pack.Deliveries, f.delivery)
 }
 
-// packed returns the items, each with its delay.
+// packed returns the items, each in the lane where it waits, and with its delay.
 func (k *packer) packed() []postrider.Item {
 	for i := range k.items {
-		if item := &k.items[i]; !item.Pack.Deliveries[0].Due.IsZero() {
-			item.Delay = slot.Delay(item.Pack.Deliveries, k.now, k.longest)
+		item := &k.items[i]
+		switch {
+		case item.Pack.Deliveries[0].Due.IsZero():
+		case item.Lane == postrider.LaneRetry:
+			item.Lane, item.Delay = slot.Place(item.Pack.Deliveries, k.now, k.limits)
+		default:
+			item.Delay = slot.Delay(item.Pack.Deliveries, k.now, k.limits)
 		}
 	}
 	return k.items

@@ -194,3 +194,43 @@ func TestRetriesShareItems(t *testing.T) {
 		stop()
 	})
 }
+
+// TestFullPacksPassTheManager: where the queue has a lead, a full pack of retries waits in the bulk lane, since a retry manager could
+// merge it with nothing; one with room waits for a manager. None is sent before it is due.
+func TestFullPacksPassTheManager(t *testing.T) {
+	t.Parallel()
+	simulated(t, func(w *world) {
+		t := w.t
+		w.queue.gather, w.queue.lead = 100*time.Millisecond, time.Second
+		var again []time.Time
+		w.answer(func(r *http.Request) (*http.Response, error) {
+			if r.Header.Get("Postrider-Attempt") == "1" {
+				return reply(500), nil
+			}
+			w.with(func() { again = append(again, time.Now()) })
+			return reply(200), nil
+		})
+		w.subscribe("t", 1, func(t *postrider.Target) { t.MaxInFlight = 500 })
+		for range 2 {
+			pack := &postrider.Pack{Tenant: "t"}
+			for range postrider.MaxPackTargets/2 + 10 {
+				e := event("t", "{}")
+				e.Payload = postrider.Payload{Size: 1, Key: "key"}
+				pack.Deliveries = append(pack.Deliveries, deliveryOf(e, 1))
+			}
+			w.put(pack)
+		}
+		w.stored["key"] = []byte("x")
+		stop := w.run()
+		pass(3 * time.Second)
+		full, rest := w.queue.deliveries(postrider.LaneBulk), w.queue.deliveries(postrider.LaneRetry)
+		if len(full) != postrider.MaxPackTargets || len(rest) != 20 {
+			t.Fatalf("%d wait in the bulk lane, %d in the retry lane; want 100 and 20", len(full), len(rest))
+		}
+		pass(30 * time.Second)
+		stop()
+		if len(again) != 120 || again[0].Before(full[0].Due) {
+			t.Errorf("%d were sent again, the first %v after it was due", len(again), again[0].Sub(full[0].Due))
+		}
+	})
+}

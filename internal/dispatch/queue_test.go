@@ -16,6 +16,7 @@ type memory struct {
 	items    []*stored
 	lease    time.Duration
 	gather   time.Duration
+	lead     time.Duration
 	heedless bool // it ignores TakeRequest.Full
 	fail     map[string]error
 	refuse   func(*postrider.Delivery) bool // items with it are refused for good
@@ -182,7 +183,7 @@ func (q *memory) Return(_ context.Context, l *postrider.Lease, delay time.Durati
 func (q *memory) Fits(item *postrider.Item) bool { return len(item.Outcomes) <= 100 }
 
 func (q *memory) Limits() postrider.QueueLimits {
-	return postrider.QueueLimits{MaxDelay: postrider.MaxDelay, Lease: q.lease, MaxBytes: 1 << 20, Gather: q.gather}
+	return postrider.QueueLimits{MaxDelay: postrider.MaxDelay, Lease: q.lease, MaxBytes: 1 << 20, Gather: q.gather, Lead: q.lead}
 }
 
 func (q *memory) Stats(context.Context) (stats [postrider.Lanes]postrider.LaneStats, _ error) {

@@ -87,9 +87,9 @@ func (d *Dispatcher) begin(l *life, lane postrider.Lane, lease *postrider.Lease)
 	}
 }
 
-// waited tells how long deliveries waited that no retry manager has handed on; see its trace.
+// waited tells how long deliveries waited for this attempt. Not all come by way of a retry manager, so none of them tells it.
 func (d *Dispatcher) waited(lane postrider.Lane, lease *postrider.Lease) {
-	if d.Tracer == nil || lane != postrider.LaneBulk || lease.Receives > 1 || d.limits.RetryLane(0) == postrider.LaneRetry {
+	if d.Tracer == nil || lane != postrider.LaneBulk || lease.Receives > 1 {
 		return
 	}
 	now := d.Clock()

@@ -241,7 +241,7 @@ func testTakeWakesUp(t *testing.T, h Harness) {
 
 func testLimits(t *testing.T, h Harness) {
 	l := h.Queue.Limits()
-	if l.MaxDelay < postrider.MaxDelay || l.Lease <= 0 || l.MaxBytes < 64<<10 {
+	if l.MaxDelay < postrider.MaxDelay || l.Lease <= 0 || l.MaxBytes < 64<<10 || l.Lead < 0 || l.Lead+l.Step > l.MaxDelay {
 		t.Errorf("limits %+v", l)
 	}
 	_, err := h.Queue.Put(patient(t), postrider.Item{Lane: postrider.LaneRetry, Delay: l.MaxDelay + time.Second, Pack: NewPack("acme", 1, 1)})

@@ -28,7 +28,6 @@ func (m *Manager) fly(ctx context.Context, moves []move) {
 			continue
 		}
 		m.metrics.movedItems(l.move)
-		m.trace(l.move)
 		for _, rider := range l.move.leases[1:] {
 			riders = append(riders, m.settle(ctx, rider, l.move))
 		}
@@ -66,22 +65,6 @@ func (m *Manager) noted(err error) int64 {
 		m.Logger.Warn("what waits cannot be moved; trying again until it can", "error", err)
 	}
 	return n
-}
-
-// trace tells of the deliveries that are handed on how long they waited. Where not all come this way the dispatcher does.
-func (m *Manager) trace(mv move) {
-	if m.Tracer == nil || m.Queue.Limits().RetryLane(0) == postrider.LaneBulk {
-		return
-	}
-	now := m.Clock()
-	for _, item := range mv.follow {
-		if item.Lane != postrider.LaneBulk {
-			continue
-		}
-		for i := range item.Pack.Deliveries {
-			m.Tracer.Waited(&item.Pack.Deliveries[i], now)
-		}
-	}
 }
 
 func (m *Manager) settle(ctx context.Context, lease *postrider.Lease, mv move, follow ...postrider.Item) landing {

@@ -32,9 +32,13 @@ func merged(loads []load) *postrider.Pack {
 	if len(loads) == 1 {
 		return loads[0].pack
 	}
-	pack := &postrider.Pack{Tenant: loads[0].pack.Tenant}
-	at := make(map[postrider.DeliveryID]int)
-	events := make(map[place]*postrider.Event)
+	n := 0
+	for _, l := range loads {
+		n += len(l.pack.Deliveries)
+	}
+	pack := &postrider.Pack{Tenant: loads[0].pack.Tenant, Deliveries: make([]postrider.Delivery, 0, n)}
+	at := make(map[postrider.DeliveryID]int, n)
+	events := make(map[place]*postrider.Event, n)
 	for _, l := range loads {
 		for _, d := range l.pack.Deliveries {
 			from := place{d.Event.ID, d.Event.Position}

@@ -28,16 +28,16 @@ type load struct {
 
 // plan turns what was taken into moves.
 type plan struct {
-	queue   postrider.Queue
-	longest time.Duration
-	now     time.Time
-	loads   map[key][]load
-	order   []key
-	moves   []move
+	queue  postrider.Queue
+	limits postrider.QueueLimits
+	now    time.Time
+	loads  map[key][]load
+	order  []key
+	moves  []move
 }
 
 func newPlan(queue postrider.Queue, now time.Time) *plan {
-	return &plan{queue: queue, longest: queue.Limits().MaxDelay, now: now, loads: make(map[key][]load)}
+	return &plan{queue: queue, limits: queue.Limits(), now: now, loads: make(map[key][]load)}
 }
 
 // make returns the moves for leases, each of which is in exactly one.
@@ -103,15 +103,15 @@ func (p *plan) key(pack *postrider.Pack) (key, bool) {
 	return first, true
 }
 
-// apart makes items of a pack: of what is due one, of the rest one a key; or one a delivery.
+// apart makes items of a pack: of what goes on at one time one, of the rest one a key; or one a delivery.
 func (p *plan) apart(pack *postrider.Pack, singles bool) []postrider.Item {
 	parts := make(map[key]int)
 	var packs []*postrider.Pack
 	for i := range pack.Deliveries {
 		d := &pack.Deliveries[i]
 		k := p.keyOf(pack.Tenant, d)
-		if k.slot == 0 {
-			k = key{} // what is due needs no target in common: it goes on as it came
+		if _, goes := slot.Left(pack.Deliveries[i:i+1], p.now, &p.limits); goes {
+			k = key{slot: k.slot} // what goes on needs no target in common: it goes as it came
 		}
 		at, seen := parts[k]
 		if !seen || singles {
@@ -131,12 +131,13 @@ func (p *plan) apart(pack *postrider.Pack, singles bool) []postrider.Item {
 	return items
 }
 
-// item puts a pack into the lane where it belongs. All of it is due, or none.
+// item puts a pack, all of it of one slot, into the lane where it belongs.
 func (p *plan) item(pack *postrider.Pack) postrider.Item {
-	if slot.Of(pack.Deliveries[0].Due, p.now) == 0 {
-		return postrider.Item{Lane: postrider.LaneBulk, Pack: pack}
+	if wait, goes := slot.Left(pack.Deliveries, p.now, &p.limits); goes {
+		return postrider.Item{Lane: postrider.LaneBulk, Pack: pack, Delay: wait}
 	}
-	return postrider.Item{Lane: postrider.LaneRetry, Pack: pack, Delay: slot.Delay(pack.Deliveries, p.now, p.longest)}
+	lane, delay := slot.Place(pack.Deliveries, p.now, &p.limits)
+	return postrider.Item{Lane: lane, Pack: pack, Delay: delay}
 }
 
 // merge makes one move of loads of one key, or more if the queue does not take so large an item.

@@ -18,6 +18,7 @@ type memory struct {
 	maxBytes int // deliveries that an item may have; 0: no limit
 	maxDelay time.Duration
 	lease    time.Duration
+	lead     time.Duration
 	settled  []settled
 	fail     func(l *postrider.Lease, follow []postrider.Item) error // of the Commit
 	refuse   func() error                                            // of Settle itself
@@ -172,7 +173,7 @@ func (q *memory) Fits(item *postrider.Item) bool {
 }
 
 func (q *memory) Limits() postrider.QueueLimits {
-	return postrider.QueueLimits{MaxDelay: q.maxDelay, Lease: q.lease, MaxBytes: 1 << 20}
+	return postrider.QueueLimits{MaxDelay: q.maxDelay, Lease: q.lease, MaxBytes: 1 << 20, Lead: q.lead, Step: time.Second}
 }
 
 func (q *memory) Stats(context.Context) (stats [postrider.Lanes]postrider.LaneStats, _ error) {

@@ -1,5 +1,5 @@
-// Package retry is the retry manager role: it takes what waits in the retry lane, hands what is due to the dispatchers by the
-// bulk lane, and puts the rest back with the delay that is left.
+// Package retry is the retry manager role: it takes what waits in the retry lane, hands what is due, or will be within the queue's
+// lead, to the dispatchers by the bulk lane, and puts the rest back. Both go with the delay that is left.
 //
 // It keeps no state of its own: what it holds is leased from the queue, and settled only once what follows is durable. So a
 // manager may stop or die at any moment, and any number may run. Packs of one target and due time that it holds at once are
@@ -17,18 +17,20 @@ import (
 
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/internal/steady"
-	"github.com/postrider/postrider/internal/trace"
 )
 
 // Defaults of a Manager.
 const (
-	DefaultCredit = 32768
+	DefaultCredit = 16384
 	DefaultDrain  = 30 * time.Second
 )
 
 // splitAfter is how often an item is taken before its deliveries go apart: one of them may be what keeps it from being
 // settled.
 const splitAfter = 5
+
+// flights is how many plans share the credit at least: while what one has put becomes durable, the next is made.
+const flights = 4
 
 // Options are what a Manager is made of.
 type Options struct {
@@ -37,7 +39,6 @@ type Options struct {
 	Takers int           // takes that wait side by side, for a queue whose takes are small; 0: 1
 	Drain  time.Duration // how long a stop waits until what was taken is settled; 0: DefaultDrain
 
-	Tracer     *trace.Tracer         // nil: off
 	Clock      postrider.Clock       // nil: time.Now
 	Logger     *slog.Logger          // nil: nothing is logged
 	Registerer prometheus.Registerer // nil: no metrics
@@ -146,7 +147,7 @@ func (m *Manager) move(ctx context.Context) {
 func (m *Manager) gather(leases []*postrider.Lease) []*postrider.Lease {
 	timer := time.NewTimer(m.Queue.Limits().Gather)
 	defer timer.Stop()
-	for held := size(leases); held < m.Credit; {
+	for held := size(leases); held < m.Credit/flights; {
 		var next []*postrider.Lease
 		select {
 		case next = <-m.taken:

@@ -35,18 +35,92 @@ func TestOf(t *testing.T) {
 func TestDelay(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 500_000_000, time.UTC)
-	const longest = postrider.MaxDelay
-	if got := slot.Delay(deliveries(1, now.Add(10*time.Second), now.Add(10*time.Second+300*time.Millisecond)), now, longest); got != 10*time.Second+300*time.Millisecond {
+	limits := &postrider.QueueLimits{MaxDelay: postrider.MaxDelay}
+	if got := slot.Delay(deliveries(1, now.Add(10*time.Second), now.Add(10*time.Second+300*time.Millisecond)), now, limits); got != 10*time.Second+300*time.Millisecond {
 		t.Errorf("within a second: %v", got)
 	}
-	if got := slot.Delay(deliveries(1, now.Add(10*time.Minute), now.Add(10*time.Minute+30*time.Second)), now, longest); got != 9*time.Minute {
+	if got := slot.Delay(deliveries(1, now.Add(10*time.Minute), now.Add(10*time.Minute+30*time.Second)), now, limits); got != 9*time.Minute {
 		t.Errorf("over a minute: %v", got)
 	}
-	if got := slot.Delay(deliveries(1, now.Add(-time.Hour)), now, longest); got != 0 {
+	if got := slot.Delay(deliveries(1, now.Add(-time.Hour)), now, limits); got != 0 {
 		t.Errorf("overdue: %v", got)
 	}
-	if got := slot.Delay(deliveries(1, now.Add(time.Hour)), now, 7*24*time.Hour); got != time.Hour {
+	if got := slot.Delay(deliveries(1, now.Add(time.Hour)), now, &postrider.QueueLimits{MaxDelay: 7 * 24 * time.Hour}); got != time.Hour {
 		t.Errorf("a queue that delays for long: %v", got)
+	}
+	limits.Lead = 5 * time.Second
+	for wait, want := range map[time.Duration]time.Duration{time.Second: 0, 12 * time.Second: 7 * time.Second, postrider.MaxDelay + time.Second: postrider.MaxDelay - 4*time.Second} {
+		if got := slot.Delay(deliveries(1, now.Add(wait)), now, limits); got != want {
+			t.Errorf("due in %v, with a lead: %v, want %v", wait, got, want)
+		}
+	}
+}
+
+func TestLeft(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 500_000_000, time.UTC)
+	none, some := &postrider.QueueLimits{}, &postrider.QueueLimits{Lead: 5 * time.Second, Step: time.Second}
+	for _, c := range []struct {
+		due    time.Duration
+		limits *postrider.QueueLimits
+		wait   time.Duration
+		goes   bool
+	}{
+		{-time.Hour, none, 0, true},
+		{0, none, 0, true},
+		{time.Millisecond, none, time.Millisecond, false},
+		{-time.Hour, some, 0, true},
+		{5 * time.Second, some, 5 * time.Second, true},
+		{6 * time.Second, some, 6 * time.Second, true},
+		{6*time.Second + 1, some, 6*time.Second + 1, false},
+	} {
+		if wait, goes := slot.Left(deliveries(1, now.Add(c.due-c.due/1000), now.Add(c.due)), now, c.limits); wait != c.wait || goes != c.goes {
+			t.Errorf("due in %v, lead %v: %v, %v", c.due, c.limits.Lead, wait, goes)
+		}
+	}
+}
+
+// A full pack that the queue can wait for needs no retry manager, if the queue has a lead.
+func TestPlace(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 500_000_000, time.UTC)
+	stored, inline := postrider.Payload{Size: 1, Key: "key"}, postrider.Payload{Size: 1, Bytes: []byte("x")}
+	none, some := &postrider.QueueLimits{MaxDelay: postrider.MaxDelay}, &postrider.QueueLimits{MaxDelay: postrider.MaxDelay, Lead: 5 * time.Second, Step: time.Second}
+	for _, c := range []struct {
+		what    string
+		n, each int // deliveries, and of one event
+		payload postrider.Payload
+		wait    time.Duration
+		limits  *postrider.QueueLimits
+		lane    postrider.Lane
+		delay   time.Duration
+	}{
+		{"a full pack", 100, 1, stored, time.Minute, some, postrider.LaneBulk, time.Minute},
+		{"a full pack without a lead", 100, 1, stored, time.Minute, none, postrider.LaneRetry, time.Minute},
+		{"a pack with room", 99, 1, stored, time.Minute, some, postrider.LaneRetry, 55 * time.Second},
+		{"as many inline as there may be", 10, 1, inline, time.Minute, some, postrider.LaneBulk, time.Minute},
+		{"fewer events inline", 18, 2, inline, time.Minute, some, postrider.LaneRetry, 55 * time.Second},
+		{"a full pack that waits as long as the queue can", 100, 1, stored, postrider.MaxDelay, some, postrider.LaneBulk, postrider.MaxDelay},
+		{"a full pack that waits longer", 100, 1, stored, postrider.MaxDelay + time.Second, some, postrider.LaneRetry, postrider.MaxDelay - 4*time.Second},
+	} {
+		var all []postrider.Delivery
+		for i := range c.n {
+			d := postrider.Delivery{TargetID: 1, Due: now.Add(c.wait), Event: &postrider.Event{Payload: c.payload}}
+			if i%c.each > 0 {
+				d.Event = all[i-1].Event
+			}
+			all = append(all, d)
+		}
+		if lane, delay := slot.Place(all, now, c.limits); lane != c.lane || delay != c.delay {
+			t.Errorf("%s: %v for %v", c.what, lane, delay)
+		}
+	}
+	minute := deliveries(1, now.Add(10*time.Minute))
+	for range postrider.MaxPackTargets {
+		minute = append(minute, deliveries(1, now.Add(10*time.Minute+30*time.Second))...)
+	}
+	if lane, _ := slot.Place(minute, now, some); lane != postrider.LaneRetry {
+		t.Error("deliveries of several seconds wait together for the last of them")
 	}
 }
 
@@ -62,7 +136,7 @@ func TestMeeting(t *testing.T) {
 	for range 3000 {
 		target := random.Int64N(100)
 		now := begin.Add(time.Duration(random.Int64N(int64(7 * time.Minute))))
-		got := slot.Delay(deliveries(target, due.Add(time.Duration(random.Int64N(int64(time.Minute))))), now, postrider.MaxDelay)
+		got := slot.Delay(deliveries(target, due.Add(time.Duration(random.Int64N(int64(time.Minute))))), now, &postrider.QueueLimits{MaxDelay: postrider.MaxDelay})
 		if got <= postrider.MaxDelay/2-time.Second || got > postrider.MaxDelay {
 			t.Fatalf("a delay of %v", got)
 		}

@@ -24,6 +24,10 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
+// lead is time enough to hand on tens of thousands of retries before they are due. It is no longer than the shortest delay of a
+// retry with the default base, since what is put for less comes at once, and meets less of its kind.
+const lead = 5 * time.Second
+
 // gather is how long retries are gathered: each item costs a part of three requests at least.
 const gather = 100 * time.Millisecond
 
@@ -80,7 +84,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		return nil, err
 	}
 	q := &Queue{at: at, client: client, timeout: o.Timeout, clock: o.Clock, log: o.Logger, metrics: newMetrics(o.Registerer),
-		limits: postrider.QueueLimits{MaxDelay: postrider.MaxDelay, Lease: o.Lease, Step: time.Second, Gather: gather}}
+		limits: postrider.QueueLimits{MaxDelay: postrider.MaxDelay, Lease: o.Lease, Step: time.Second, Lead: lead, Gather: gather}}
 	if q.timeout == 0 {
 		q.timeout = 20 * time.Second
 	}

@@ -86,7 +86,7 @@ func checkTrace(t *testing.T, c *harness.Spans, id, trace string, told [2]string
 		parent = child(found[intake][0], "api", parent)
 	}
 	parent = child(found[match][0], "consumer", parent)
-	child(found[wait][0], "retry", parent)
+	child(found[wait][0], "dispatcher", parent)
 	for n, s := range found[attempt] {
 		own := child(s, "dispatcher", parent)
 		if want := "00-" + trace + "-" + own + "-01"; s.Attribute("postrider.attempt") != fmt.Sprint(n+1) || told[n] != want {

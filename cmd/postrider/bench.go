@@ -6,17 +6,19 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/postrider/postrider/internal/bench"
+	"github.com/postrider/postrider/internal/config"
 )
 
 type benchCommand struct {
 	Case     []string      `help:"Cases to run, comma-separated; if none is given, all that fit the engines." placeholder:"NAME,..." group:"Bench"`
 	List     bool          `help:"List the cases and end." group:"Bench"`
 	Duration time.Duration `help:"How long one measurement takes; a case makes several." default:"3s" group:"Bench"`
-	Pending  int           `help:"How many deliveries wait in the cases backlog and retries; a tenth of them in the case pending." default:"1000000" group:"Bench"`
+	Pending  int           `help:"How many deliveries wait in the cases backlog and retries; a tenth of them in the case pending; at least 1000." default:"1000000" group:"Bench"`
 	Profile  string        `help:"Folder for CPU profiles of the server, one every 10 s. They cost a little." placeholder:"FOLDER" group:"Bench"`
 	JSON     bool          `name:"json" help:"Print the record as JSON instead of a table." group:"Bench"`
 	Dir      string        `help:"Folder in which the temporary folders are made: the disk that is measured. If not given, the system's." placeholder:"FOLDER" group:"Bench"`
@@ -48,6 +50,9 @@ func (b *benchCommand) Run(e *env) error {
 		}
 		return nil
 	}
+	if err := b.check(); err != nil {
+		return err
+	}
 	o, err := b.options(e)
 	if err != nil {
 		return err
@@ -58,6 +63,24 @@ func (b *benchCommand) Run(e *env) error {
 	}
 	return err
 }
+
+// check tells what would measure nothing.
+func (b *benchCommand) check() error {
+	var faults []config.Fault
+	if b.Duration <= 0 {
+		faults = append(faults, config.Fault{Name: "--duration", Value: strconv.Quote(b.Duration.String()), Message: "must be above 0: a measurement takes time"})
+	}
+	if b.Pending < leastPending {
+		faults = append(faults, config.Fault{Name: "--pending", Value: strconv.Quote(strconv.Itoa(b.Pending)), Message: fmt.Sprintf("must be at least %d", leastPending)})
+	}
+	if faults == nil {
+		return nil
+	}
+	return &config.Error{Faults: faults}
+}
+
+// leastPending leaves some deliveries to each target of the cases that hold so many, or a tenth of them.
+const leastPending = 1000
 
 func (b *benchCommand) options(e *env) (bench.Options, error) {
 	binary, err := os.Executable()

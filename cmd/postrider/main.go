@@ -12,6 +12,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/postrider/postrider/internal/app"
 	"github.com/postrider/postrider/internal/config"
 )
 
@@ -40,6 +41,7 @@ type env struct {
 	out     *terminal
 	err     io.Writer
 	sources *config.Sources
+	known   []string // environment variables that some command reads
 }
 
 func main() {
@@ -59,6 +61,7 @@ func run(ctx context.Context, args []string) int {
 		fmt.Fprintln(os.Stderr, "postrider:", err)
 		return 1
 	}
+	e.known = variables(parser)
 	parsed, err := parser.Parse(prepared(parser, e.sources, args))
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "postrider: %v; see postrider --help\n", err)
@@ -86,6 +89,20 @@ func prepared(parser *kong.Kong, sources *config.Sources, args []string) []strin
 		}
 	}
 	return args
+}
+
+// variables are those of all commands, and of the engines: who works with the others may start a server in the same environment.
+func variables(parser *kong.Kong) []string {
+	known := app.Variables()
+	for _, command := range parser.Model.Children {
+		for _, flag := range command.Flags {
+			known = append(known, flag.Envs...)
+			if command.Name == "serve" {
+				known = append(known, config.EnvName(flag.Name))
+			}
+		}
+	}
+	return known
 }
 
 // interruptible returns a context that ends with SIGINT or SIGTERM. A second signal ends the process at once.

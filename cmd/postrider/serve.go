@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 
 	"github.com/postrider/postrider/internal/app"
 	"github.com/postrider/postrider/internal/config"
@@ -30,11 +31,15 @@ func (s *serveCommand) Run(e *env) error {
 		return err
 	}
 	relaxCollector(c.Roles)
+	logger := newLogger(e.err, c)
+	if strays := config.Strays(os.Environ(), e.known); len(strays) > 0 {
+		logger.Warn("variables of the environment look like settings and are none", "variables", strays)
+	}
 	number, _ := build()
 	return app.Run(e.ctx, app.Options{
 		Config:  c,
 		Version: number,
-		Logger:  newLogger(e.err, c),
+		Logger:  logger,
 		Ready: func(r app.Ready) {
 			fmt.Fprintln(e.err, readyLine(r))
 		},

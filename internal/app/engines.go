@@ -172,6 +172,9 @@ func (a *app) openOutcomes(ctx context.Context, r prometheus.Registerer, e *engi
 	return notBuilt(config.SeamOutcomes, a.Config.Outcomes)
 }
 
+// Variables are the environment variables that engines read themselves, since no setting may hold them.
+func Variables() []string { return []string{kafka.PasswordVariable} }
+
 // CheckEngine tells what is wrong with the URL of a seam's engine, before it is opened.
 func CheckEngine(seam config.Seam, e config.Engine) error {
 	switch e.Scheme {

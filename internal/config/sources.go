@@ -63,7 +63,7 @@ func (s *Sources) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.Flag)
 
 // EnvName is the environment variable of a flag: POSTRIDER_RETRY_BASE of retry-base.
 func EnvName(flag string) string {
-	return "POSTRIDER_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+	return prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
 // configFile finds the file: the flag, else the environment.

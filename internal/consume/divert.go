@@ -103,6 +103,9 @@ func (d *diverter) trusted() (lost <-chan struct{}) {
 		case <-d.trial.Done():
 			d.away = d.trial.Err() != nil
 			d.trial = nil
+			if !d.away {
+				d.logger.Info("the outcome log takes outcomes again")
+			}
 		default:
 		}
 	}

@@ -1,9 +1,12 @@
 package dispatch_test
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -128,6 +131,75 @@ func TestOutcomeLogThatHangs(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestNothingWaitsForTheTrial has an outcome log stay away: it is tried now and then, and no outcome waits for that. It is told once
+// that it is away, and once that it is back.
+func TestNothingWaitsForTheTrial(t *testing.T) {
+	t.Parallel()
+	for name, blocks := range map[string]bool{"blocked": true, "not durable": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			simulated(t, func(w *world) {
+				t := w.t
+				var log bytes.Buffer
+				w.options.Logger = slog.New(slog.NewTextHandler(&log, nil))
+				away := &switched{outcomes: outcomes{w}, away: hanging{outcomes{w}, blocks}}
+				away.is.Store(true)
+				w.options.Outcomes = away
+				w.answer(func(*http.Request) (*http.Response, error) { return reply(200), nil })
+				w.subscribe("t", 1)
+				stop := w.run()
+				w.send(event("t", "{}"), 1)
+				pass(10 * time.Second)
+				for n := range 100 {
+					w.send(event("t", "{}"), 1)
+					pass(200 * time.Millisecond)
+					if items := len(w.queue.in(postrider.LaneOutcomes)); items != n+2 {
+						t.Errorf("%d of %d outcomes are in the queue", items, n+2)
+						break
+					}
+				}
+				if away.asked.Load() < 3 {
+					t.Errorf("the log was tried %d times", away.asked.Load())
+				}
+				away.is.Store(false)
+				for range 12 {
+					pass(time.Second)
+					w.send(event("t", "{}"), 1)
+				}
+				pass(time.Second)
+				diverted := len(w.queue.in(postrider.LaneOutcomes))
+				w.send(event("t", "{}"), 1)
+				pass(time.Second)
+				stop()
+				if now := len(w.queue.in(postrider.LaneOutcomes)); now != diverted || w.states()["delivered"] == 0 {
+					t.Errorf("the log is back, and %d outcomes more went by the queue", now-diverted)
+				}
+				for _, told := range []string{"level=WARN", "takes outcomes again"} {
+					if n := strings.Count(log.String(), told); n != 1 {
+						t.Errorf("%q is told %d times:\n%s", told, n, log.String())
+					}
+				}
+			})
+		})
+	}
+}
+
+// switched is an outcome log that is away or not.
+type switched struct {
+	outcomes
+	away  hanging
+	is    atomic.Bool
+	asked atomic.Int64
+}
+
+func (s *switched) Record(ctx context.Context, batch []postrider.Outcome) (*postrider.Commit, error) {
+	s.asked.Add(1)
+	if s.is.Load() {
+		return s.away.Record(ctx, batch)
+	}
+	return s.outcomes.Record(ctx, batch)
 }
 
 // TestDeferralsShareItems puts off a backlog that came one by one: what is due in one second waits in one item.

@@ -54,6 +54,36 @@ func (w *world) await(n int) []postrider.Outcome {
 	}
 }
 
+// TestStoredURLs sends to URLs that the API takes no more and that were stored before: what may not stand in a request line is encoded,
+// and all else stays as it was given.
+func TestStoredURLs(t *testing.T) {
+	t.Parallel()
+	w := loopback(t)
+	got := make(chan string, 9)
+	s := serve(t, func(_ http.ResponseWriter, r *http.Request) { got <- r.RequestURI })
+	want := map[string]bool{}
+	for n, c := range [][2]string{
+		{"/a?q=two words&x=%20&y=a+b", "/a?q=two%20words&x=%20&y=a+b"}, {"/b c?q=ä\xff", "/b%20c?q=%C3%A4%FF"}, {`/c?q={"a":[1|2]}^`, `/c?q={"a":[1|2]}^`},
+	} {
+		w.subscribe("t", int64(n+1), func(x *postrider.Target) { x.URL = s.URL + c[0] })
+		want[c[1]] = true
+	}
+	stop := w.run()
+	w.send(event("t", "x"), 1, 2, 3)
+	for _, o := range w.await(3) {
+		if o.Attempt.Class != postrider.ClassOK {
+			t.Errorf("the attempt ends as %s: %s", o.Attempt.Class, o.Attempt.Error)
+		}
+	}
+	stop()
+	close(got)
+	for uri := range got {
+		if !want[uri] {
+			t.Errorf("the request line has %s", uri)
+		}
+	}
+}
+
 // TestMessage checks what a receiver gets, with the published library.
 func TestMessage(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -73,6 +74,7 @@ func (m *materials) make(t *postrider.Target) (*material, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the target's url: %w", err)
 	}
+	u.RawQuery = encoded(u.RawQuery)
 	x := &material{version: t.Version, raw: t.URL, url: u, headers: http.Header{"User-Agent": m.userAgent}}
 	if err := m.addHeaders(x, t); err != nil {
 		return nil, err
@@ -90,6 +92,21 @@ func (m *materials) make(t *postrider.Target) (*material, error) {
 		x.always = x.valid(time.Time{})
 	}
 	return x, nil
+}
+
+// encoded is a query with what may not stand in a request line percent-encoded; net/url does that with a path only. The API takes no
+// such URL, but targets stored by a version that did may have one.
+func encoded(query string) string {
+	plain := func(c byte) bool { return c > ' ' && c < 0x7f }
+	var b strings.Builder
+	for i := range len(query) {
+		if c := query[i]; plain(c) {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }
 
 func (m *materials) addHeaders(x *material, t *postrider.Target) error {

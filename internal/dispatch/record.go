@@ -14,10 +14,10 @@ import (
 
 const (
 	batchOutcomes = 1000
-	batchesFlying = 32   // that wait for their commits
-	leastOpen     = 1024 // of maxOpen
-	recordTimeout = 5 * time.Second
-	divertFor     = 5 * time.Second
+	batchesFlying = 32              // that wait for their commits
+	leastOpen     = 1024            // of maxOpen
+	recordTimeout = 5 * time.Second // an outcome log that hangs longer is away
+	divertFor     = 5 * time.Second // how long one that is away is left alone before it is tried once more
 )
 
 // maxOpen is how many deliveries may be open when more are taken; what is in hand then is sent all the same. A crash has all of them sent
@@ -32,7 +32,8 @@ type entry struct {
 }
 
 // recorder records outcomes in batches, and deals with their deliveries once they are durable. While the outcome log does
-// not take them they go to a lane of the queue; while that does not either, they are kept and nothing is taken.
+// not take them they go to a lane of the queue; while that does not either, they are kept and nothing is taken. The log is then tried
+// with outcomes that the queue has too, so that no delivery waits for the trial: what is recorded twice changes nothing.
 type recorder struct {
 	d      *Dispatcher
 	flying chan struct{}
@@ -46,7 +47,9 @@ type recorder struct {
 	limit   int64
 	open    atomic.Int64 // deliveries dealt with whose outcome, or the removal of whose item after it, is not durable
 	blocked atomic.Int64 // batches that neither the log nor the queue takes
-	until   atomic.Int64 // in nanoseconds since 1970: before, the outcome log is not asked
+	until   atomic.Int64 // in nanoseconds since 1970: before, the outcome log, which is away, is not tried; 0: it is there
+
+	trials sync.WaitGroup
 }
 
 func newRecorder(d *Dispatcher) *recorder {
@@ -123,7 +126,12 @@ func (r *recorder) less(n int) {
 // run records until close, or until ctx ends.
 func (r *recorder) run(ctx context.Context) {
 	var batches sync.WaitGroup
-	defer batches.Wait()
+	trying, giveUp := context.WithCancel(ctx)
+	defer func() {
+		batches.Wait()
+		giveUp()
+		r.trials.Wait()
+	}()
 	for {
 		<-r.kicked
 		for {
@@ -137,7 +145,7 @@ func (r *recorder) run(ctx context.Context) {
 			r.flying <- struct{}{}
 			batches.Go(func() {
 				defer func() { <-r.flying }()
-				r.finish(ctx, batch)
+				r.finish(ctx, trying, batch)
 			})
 		}
 	}
@@ -163,9 +171,10 @@ func outcomesOf(batch []entry) []postrider.Outcome {
 	return outcomes
 }
 
-// finish waits until a batch is durable, wherever, and deals with its deliveries.
-func (r *recorder) finish(ctx context.Context, batch []entry) {
+// finish waits until a batch is durable, wherever, and deals with its deliveries. trying bounds what goes on behind it.
+func (r *recorder) finish(ctx, trying context.Context, batch []entry) {
 	outcomes := outcomesOf(batch)
+	r.try(trying, outcomes)
 	if !r.durable(ctx, outcomes) {
 		r.d.Logger.Error("outcomes are not recorded; their deliveries come again when their leases end", "outcomes", len(outcomes))
 		return
@@ -202,25 +211,50 @@ func (r *recorder) durable(ctx context.Context, outcomes []postrider.Outcome) bo
 	}
 }
 
-// errLeftAlone says that the outcome log was not asked, since it failed just now.
+// errLeftAlone says that the outcome log was not asked, since it is away.
 var errLeftAlone = errors.New("the outcome log is left alone for a while")
 
-// record has the outcome log record, within recordTimeout: one that hangs is away. After a failure one batch alone tries it.
+// record has the outcome log record, unless it is away. One that hangs for recordTimeout is.
 func (r *recorder) record(ctx context.Context, outcomes []postrider.Outcome) error {
-	now, until := r.d.Clock(), r.until.Load()
-	if until != 0 && (now.UnixNano() < until || !r.until.CompareAndSwap(until, now.Add(divertFor).UnixNano())) {
+	if r.until.Load() != 0 {
 		return errLeftAlone
 	}
+	return r.ask(ctx, outcomes)
+}
+
+func (r *recorder) ask(ctx context.Context, outcomes []postrider.Outcome) error {
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
 	commit, err := r.d.Outcomes.Record(ctx, outcomes)
 	if err == nil {
 		err = commit.Wait(ctx)
 	}
-	if err == nil && until != 0 {
-		r.until.Store(0)
-	}
 	return err
+}
+
+// try has an outcome log that is away record, if it was left alone for long enough, and does not wait for it.
+func (r *recorder) try(ctx context.Context, outcomes []postrider.Outcome) {
+	now, until := r.d.Clock(), r.until.Load()
+	if until == 0 || now.UnixNano() < until || !r.until.CompareAndSwap(until, now.Add(recordTimeout+divertFor).UnixNano()) {
+		return
+	}
+	r.trials.Go(func() {
+		if err := r.ask(ctx, outcomes); err != nil {
+			r.d.Logger.Debug("the outcome log is still away", "error", err)
+			return
+		}
+		if r.until.Swap(0) != 0 {
+			r.d.Logger.Info("the outcome log takes outcomes again")
+		}
+	})
+}
+
+// lost notes that the outcome log is away. It is told once.
+func (r *recorder) lost(cause error) {
+	r.d.metrics.failures.WithLabelValues("record").Inc()
+	if r.until.Swap(r.d.Clock().Add(divertFor).UnixNano()) == 0 {
+		r.d.Logger.Warn("the outcome log does not take outcomes; they go to the queue", "error", cause)
+	}
 }
 
 // divert puts outcomes into the queue, and reports whether they are durable there.
@@ -229,9 +263,7 @@ func (r *recorder) divert(ctx context.Context, outcomes []postrider.Outcome, cau
 		return false
 	}
 	if !errors.Is(cause, errLeftAlone) {
-		r.until.Store(r.d.Clock().Add(divertFor).UnixNano())
-		r.d.metrics.failures.WithLabelValues("record").Inc()
-		r.d.Logger.Warn("the outcome log does not take outcomes; they go to the queue", "error", cause)
+		r.lost(cause)
 	}
 	items := r.items(outcomes, nil)
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)

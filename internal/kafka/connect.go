@@ -75,11 +75,20 @@ func (l *location) mechanism() sasl.Mechanism {
 	case saslSHA512:
 		return scram.Auth{User: l.user, Pass: l.password}.AsSha512Mechanism()
 	case saslOAuthBearer:
-		return oauth.Auth{Token: l.password}.AsMechanism()
+		return oauth.Oauth(l.token)
 	case saslMSKIAM:
 		return saslaws.ManagedStreamingIAM(awsAuth)
 	}
 	return nil
+}
+
+// token reads the token's file at each authentication, since tokens expire, and whoever renews one replaces the file.
+func (l *location) token(context.Context) (oauth.Auth, error) {
+	if l.passwordFile == "" {
+		return oauth.Auth{Token: l.password}, nil
+	}
+	token, err := readPassword(l.passwordFile)
+	return oauth.Auth{Token: token}, err
 }
 
 // awsAuth reads AWS credentials the way the AWS SDK finds them, at each connection, since they expire.

@@ -98,10 +98,13 @@ ssl.truststore.certificates=%[10]s
 listener.name.mtls.ssl.client.auth=required
 `
 
-const saslProperties = `listener.name.%[1]s.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+// saslProperties are those of a listener. Tokens are checked as the broker does by default: it takes unsigned ones, until they expire.
+const saslProperties = `listener.name.%[1]s.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
 listener.name.%[1]s.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_ann="hush";
 listener.name.%[1]s.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.%[1]s.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.%[1]s.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;
+listener.name.%[1]s.oauthbearer.connections.max.reauth.ms=60000
 `
 
 // startSecureBroker runs Kafka from the class path in STACK_KAFKA_CLASSPATH until the test ends.

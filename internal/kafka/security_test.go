@@ -1,12 +1,14 @@
 package kafka
 
 import (
+	"encoding/base64"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postrider/postrider"
 )
@@ -21,7 +23,7 @@ func writeFile(t *testing.T, name, content string) string {
 	return path
 }
 
-// TestSecurityOnKafka tries TLS, mutual TLS, SASL PLAIN and SCRAM on a real broker: what is right works for producer, reader
+// TestSecurityOnKafka tries TLS, mutual TLS, SASL PLAIN, SCRAM and OAUTHBEARER on a real broker: what is right works for producer, reader
 // and admin requests; what is wrong is told.
 func TestSecurityOnKafka(t *testing.T) {
 	t.Parallel()
@@ -45,6 +47,18 @@ func TestSecurityOnKafka(t *testing.T) {
 		refused[mechanism+" with a wrong password"] = at("kafka+tls://ann@", b.sasl, "wrong", ca+wrong+"&sasl="+mechanism)
 		refused[mechanism+" of an unknown user"] = at("kafka://bob@", b.clear, "wrong", hush+"&sasl="+mechanism)
 	}
+	bearer := func(token string) string {
+		return "&sasl=" + saslOAuthBearer + "&password-file=" + writeFile(t, "token", token+"\n")
+	}
+	good["oauthbearer over tls"] = at("kafka+tls://", b.sasl, "oauthbearer", ca+bearer(unsigned("none", time.Hour)))
+	good["oauthbearer"] = at("kafka://", b.clear, "clear-oauthbearer", bearer(unsigned("none", time.Hour)))
+	for name, token := range map[string]string{
+		"an expired token": unsigned("none", -time.Hour), "a token of another kind": unsigned("RS256", time.Hour) + "bad-secret", "what is no token": "bad-secret",
+	} {
+		refused["oauthbearer with "+name] = at("kafka+tls://", b.sasl, "wrong", ca+bearer(token))
+	}
+	t.Run("a token that is renewed", func(t *testing.T) { t.Parallel(); b.renewed(t, ca) })
+	t.Run("a token that is renewed late", func(t *testing.T) { t.Parallel(); b.renewedLate(t, ca) })
 	for name, url := range good {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -81,7 +95,67 @@ func TestSecurityOnKafka(t *testing.T) {
 			if postrider.CodeOf(err) != postrider.CodeUnavailable {
 				t.Errorf("Check: %v", err)
 			}
-			t.Log(err)
 		})
 	}
+}
+
+// unsigned is a token for a time from now, as who issues them would make it but for the signature.
+func unsigned(algorithm string, lasts time.Duration) string {
+	now := time.Now()
+	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+	return part(fmt.Sprintf(`{"alg":%q}`, algorithm)) + "." +
+		part(fmt.Sprintf(`{"sub":"ann","iat":%d,"exp":%d}`, min(now.Unix(), now.Add(lasts).Unix()-1), now.Add(lasts).Unix())) + "."
+}
+
+// withToken opens a log on the secure listener with a token that soon ends, and tells when, and how to renew it.
+func (b *secureBroker) withToken(t *testing.T, topic, ca string) (l *EventLog, ends time.Time, renew func()) {
+	t.Helper()
+	file := writeFile(t, "token", unsigned("none", 5*time.Second))
+	ends = time.Now().Add(5 * time.Second)
+	l = openEvents(t, fmt.Sprintf("kafka+tls://127.0.0.1:%d/%s?partitions=1&sasl=%s&password-file=%s%s", b.sasl, topic, saslOAuthBearer, file, ca))
+	untilReady(t, l.link)
+	return l, ends, func() {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(unsigned("none", time.Hour)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// renewed uses a log beyond the end of the token that it was opened with, whose file holds another one by then. The broker ends
+// connections that do not show a valid token in time.
+func (b *secureBroker) renewed(t *testing.T, ca string) {
+	t.Helper()
+	l, ends, renew := b.withToken(t, "renewed", ca)
+	renew()
+	n := 0
+	for ; time.Now().Before(ends.Add(time.Second)); n++ {
+		add(t, l, event(fmt.Sprintf("e%d", n), "renewed"))
+		pauseFor(t.Context(), 100*time.Millisecond) // few are enough: the end of the first token is what is waited for
+	}
+	take(t, reader(t, l), n, true)
+}
+
+// renewedLate lets a token end, and renews it once the log has told so.
+func (b *secureBroker) renewedLate(t *testing.T, ca string) {
+	t.Helper()
+	l, _, renew := b.withToken(t, "late", ca)
+	ctx := within(t)
+	until := func(what string, right func(error) bool) {
+		t.Helper()
+		err := l.Check(ctx)
+		for !right(err) {
+			if !pauseFor(ctx, 50*time.Millisecond) {
+				t.Fatalf("%s: Check: %v", what, err)
+			}
+			err = l.Check(ctx)
+		}
+	}
+	until("the token has ended", func(err error) bool {
+		return postrider.CodeOf(err) == postrider.CodeUnavailable && strings.Contains(err.Error(), "invalid_token")
+	})
+	renew()
+	until("it is renewed", func(err error) bool { return err == nil })
+	add(t, l, numbered(1)...)
+	take(t, reader(t, l), 1, true)
 }

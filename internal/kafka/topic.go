@@ -80,7 +80,7 @@ func refused(topic string, err error) error {
 func credentials(err error) error {
 	switch {
 	case errors.Is(err, kerr.SaslAuthenticationFailed):
-		return fmt.Errorf("the brokers refuse the user or the password: check the user in the URL and %s or password-file=: %w", PasswordVariable, err)
+		return fmt.Errorf("the brokers refuse the user, the password or the token: check the user in the URL and %s or password-file=: %w", PasswordVariable, err)
 	case errors.Is(err, kerr.UnsupportedSaslMechanism):
 		return fmt.Errorf("the brokers do not offer this way to authenticate: use another sasl= in the URL: %w", err)
 	}

@@ -40,6 +40,7 @@ type location struct {
 	ca, cert, key  string // files
 	sasl           string
 	user, password string
+	passwordFile   string // "": the password came from the environment
 }
 
 var topicRE = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
@@ -170,12 +171,11 @@ func (l *location) parseSASL(field string, u *url.URL, q url.Values, faults *pos
 		}
 	}
 	l.password = os.Getenv(PasswordVariable)
-	if file := q.Get("password-file"); file != "" {
-		b, err := os.ReadFile(file)
-		if err != nil {
+	if l.passwordFile = q.Get("password-file"); l.passwordFile != "" {
+		var err error
+		if l.password, err = readPassword(l.passwordFile); err != nil {
 			faults.Addf(field, "password-file: %v", err)
 		}
-		l.password = strings.TrimRight(string(b), "\r\n")
 	}
 	switch l.sasl {
 	case "":
@@ -195,4 +195,10 @@ func (l *location) parseSASL(field string, u *url.URL, q url.Values, faults *pos
 	default:
 		faults.Addf(field, "sasl=%s: use plain, scram-sha-256, scram-sha-512, oauthbearer or aws-msk-iam", l.sasl)
 	}
+}
+
+// readPassword reads a password or token from a file, without the line's end.
+func readPassword(file string) (string, error) {
+	b, err := os.ReadFile(file)
+	return strings.TrimRight(string(b), "\r\n"), err
 }

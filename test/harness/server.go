@@ -262,3 +262,18 @@ func (l *Log) Contains(text string) bool {
 	}
 	return false
 }
+
+// Messages counts the lines of the structured log by their message.
+func (l *Log) Messages() map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	counts := map[string]int{}
+	for _, line := range l.lines {
+		if m := messageOf.FindStringSubmatch(line); m != nil {
+			counts[m[1]]++
+		}
+	}
+	return counts
+}
+
+var messageOf = regexp.MustCompile(`level=[A-Z]+ msg=("[^"]*"|\S+)`)

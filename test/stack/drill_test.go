@@ -16,6 +16,7 @@ import (
 type drill struct {
 	*fleet
 	ledger    *ledger
+	pace      pace
 	app       *kgo.Client
 	receiver  *harness.Receiver
 	processes map[string]*harness.Server
@@ -37,7 +38,7 @@ func drillSettings() []string {
 // newDrill readies targets of a fleet whose processes run, and an application.
 func newDrill(t *testing.T, f *fleet, processes map[string]*harness.Server) *drill {
 	t.Helper()
-	d := &drill{fleet: f, ledger: newLedger("/a", "/b"), app: application(t, direct().kafka, kgo.RecordDeliveryTimeout(harness.Patience)), processes: processes,
+	d := &drill{fleet: f, ledger: newLedger("/a", "/b"), pace: busy, app: application(t, direct().kafka, kgo.RecordDeliveryTimeout(harness.Patience)), processes: processes,
 		paths: map[int64]string{}, counts: map[*harness.Server]counted{}}
 	d.receiver = harness.NewReceiver(t, func(m *harness.Message, _ http.ResponseWriter) int {
 		status := http.StatusOK
@@ -45,6 +46,7 @@ func newDrill(t *testing.T, f *fleet, processes map[string]*harness.Server) *dri
 			status = http.StatusServiceUnavailable
 		}
 		d.ledger.arrived(m, status)
+		m.Body, m.Header = nil, nil // the ledger has what is needed of it, and a drill may take an hour
 		return status
 	})
 	for _, path := range d.ledger.paths {
@@ -74,7 +76,7 @@ func (d *drill) suffer(t *testing.T, f fault) {
 	t.Helper()
 	n := len(d.rounds)
 	r := round{fault: f, began: time.Now()}
-	load := d.startLoad(t, d.ledger, d.app, n)
+	load := d.startLoad(t, d.ledger, d.app, n, d.pace)
 	defer load.stop()
 	d.awaitFlow(t, f.name+": before the fault", n, r.began)
 	d.count(t) // of a process that is about to die, too

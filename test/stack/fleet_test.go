@@ -70,7 +70,13 @@ func (f *fleet) caches() []*harness.Server {
 func newFleet(t *testing.T, settings ...string) *fleet {
 	t.Helper()
 	needServers(t)
-	f := &fleet{name: "pr-" + strings.ToLower(rand.Text()[:12]), key: "admin-" + rand.Text(), at: direct(), settings: settings,
+	return newFleetAt(t, direct(), settings...)
+}
+
+// newFleetAt is newFleet with servers of which some are others than those of all tests.
+func newFleetAt(t *testing.T, at addresses, settings ...string) *fleet {
+	t.Helper()
+	f := &fleet{name: "pr-" + strings.ToLower(rand.Text()[:12]), key: "admin-" + rand.Text(), at: at, settings: settings,
 		secret: "c3RhY2stc2VjcmV0LWtleS1zdGFjay1zZWNyZXQta2U="}
 	f.makeDatabase(t)
 	return f
@@ -80,7 +86,7 @@ func (f *fleet) makeDatabase(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, os.Getenv("STACK_PG"))
+	conn, err := pgx.Connect(ctx, "postgres://postgres@"+f.at.pg+"/postgres?sslmode=disable")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,8 @@ type entry struct {
 	closed bool                 // not among those that are open
 	acked  time.Time            // zero: it was not, and may have been accepted all the same
 	taken  map[string][]arrival // by path: messages that were answered with 2xx
+	first  map[string]time.Time // by path: when the first message came, whatever it was answered
+	last   map[string]int       // by path: the highest number of an attempt
 }
 
 type arrival struct {
@@ -40,7 +42,7 @@ func newLedger(paths ...string) *ledger { return &ledger{paths: paths, entries: 
 func (l *ledger) will(id string, round int, payload []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.entries[id] = &entry{round: round, digest: sha256.Sum256(payload), taken: map[string][]arrival{}}
+	l.entries[id] = &entry{round: round, digest: sha256.Sum256(payload), taken: map[string][]arrival{}, first: map[string]time.Time{}, last: map[string]int{}}
 	l.open++
 }
 
@@ -74,9 +76,16 @@ func (l *ledger) full() bool {
 func (l *ledger) arrived(m *harness.Message, status int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch e := l.entries[m.ID]; {
-	case e == nil:
+	e := l.entries[m.ID]
+	if e == nil {
 		l.strange = append(l.strange, m.ID+" was never sent")
+		return
+	}
+	if e.first[m.Path].IsZero() {
+		e.first[m.Path] = time.Now()
+	}
+	e.last[m.Path] = max(e.last[m.Path], m.Attempt)
+	switch {
 	case e.digest != m.Digest:
 		l.strange = append(l.strange, m.ID+" arrived with other bytes")
 	case status < 300:
@@ -172,11 +181,38 @@ func (l *ledger) tally(round int) tally {
 }
 
 // quantile of the latencies.
-func (s tally) quantile(q float64) time.Duration {
-	if len(s.latencies) == 0 {
+func (s tally) quantile(q float64) time.Duration { return quantile(s.latencies, q) }
+
+// quantile of what is sorted.
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	if len(sorted) == 0 {
 		return 0
 	}
-	return s.latencies[min(int(q*float64(len(s.latencies))), len(s.latencies)-1)].Round(time.Millisecond)
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)].Round(time.Millisecond)
+}
+
+// firsts are the times from the acknowledgement to the first attempt at each target, sorted, of events that were acknowledged in a
+// span of time.
+func (l *ledger) firsts(from, to time.Time) (latencies []time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.entries {
+		if e.acked.Before(from) || !e.acked.Before(to) {
+			continue
+		}
+		for _, at := range e.first {
+			latencies = append(latencies, max(at.Sub(e.acked), 0))
+		}
+	}
+	slices.Sort(latencies)
+	return latencies
+}
+
+// lastAttempt is the highest number of an attempt that came of an event to a path.
+func (l *ledger) lastAttempt(id, path string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.entries[id].last[path]
 }
 
 // answeredLate lists, by event and path, the attempts that were answered with 2xx and followed by another attempt all the same.

@@ -16,6 +16,7 @@ import (
 
 // load is a stream of events: an application that produces to Kafka, and clients that post to the API.
 type load struct {
+	pace
 	ledger *ledger
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -28,15 +29,25 @@ const (
 	mostOpen     = 150 // events under way: on a slow machine the load adapts
 )
 
+// pace is how much a load is.
+type pace struct {
+	produce, post time.Duration // an event each, of the application and of each poster
+	posters       int
+	body          func(n int, random *rand.Rand) []byte // the payload of the nth event
+}
+
+// busy is the pace of a drill.
+var busy = pace{produceEvery, postEvery, posters, func(_ int, random *rand.Rand) []byte { return body(random) }}
+
 // startLoad begins a round. api serves the API; app must write to Kafka past any proxy, so that the application's own
 // outages are none of ours.
-func (f *fleet) startLoad(t *testing.T, l *ledger, app *kgo.Client, round int) *load {
+func (f *fleet) startLoad(t *testing.T, l *ledger, app *kgo.Client, round int, p pace) *load {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	s := &load{ledger: l, cancel: cancel}
-	s.wg.Go(func() { s.produce(ctx, f, app, round) })
-	for n := range posters {
-		s.wg.Go(func() { s.post(ctx, f, round, n) })
+	s := &load{pace: p, ledger: l, cancel: cancel}
+	s.wg.Go(func() { s.producing(ctx, f, app, round) })
+	for n := range p.posters {
+		s.wg.Go(func() { s.posting(ctx, f, round, n) })
 	}
 	return s
 }
@@ -56,11 +67,11 @@ func body(random *rand.Rand) []byte {
 	return harness.Payload(random.Uint64(), size)
 }
 
-func (s *load) produce(ctx context.Context, f *fleet, app *kgo.Client, round int) {
+func (s *load) producing(ctx context.Context, f *fleet, app *kgo.Client, round int) {
 	random := rand.New(rand.NewPCG(uint64(round), 1))
 	var open sync.WaitGroup
-	for n := range s.every(ctx, produceEvery) {
-		id, payload := fmt.Sprintf("r%d-kafka-%d", round, n), body(random)
+	for n := range s.every(ctx, s.produce) {
+		id, payload := fmt.Sprintf("r%d-kafka-%d", round, n), s.body(n, random)
 		s.ledger.will(id, round, payload)
 		open.Add(1)
 		r := record(f.name, bare(loadType, payload), "postrider-event-id", id)
@@ -72,10 +83,10 @@ func (s *load) produce(ctx context.Context, f *fleet, app *kgo.Client, round int
 	open.Wait()
 }
 
-func (s *load) post(ctx context.Context, f *fleet, round, poster int) {
+func (s *load) posting(ctx context.Context, f *fleet, round, poster int) {
 	random := rand.New(rand.NewPCG(uint64(round), uint64(poster)+2))
-	for n := range s.every(ctx, postEvery) {
-		id, payload := fmt.Sprintf("r%d-post%d-%d", round, poster, n), body(random)
+	for n := range s.every(ctx, s.post) {
+		id, payload := fmt.Sprintf("r%d-post%d-%d", round, poster, n), s.body(n, random)
 		s.ledger.will(id, round, payload)
 		a, err := f.api().Call(ctx, http.MethodPost, "/webhooks/events", payload, "Postrider-Event-Type: "+loadType, "Postrider-Event-Id: "+id)
 		s.ledger.end(id, err == nil && a.Status == http.StatusAccepted)

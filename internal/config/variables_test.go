@@ -1,0 +1,30 @@
+package config_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/postrider/postrider/internal/config"
+)
+
+func TestStrays(t *testing.T) {
+	t.Parallel()
+	known := []string{"POSTRIDER_RETRY_BASE", "POSTRIDER_RETRY_MAX", "POSTRIDER_MAX_IN_FLIGHT", "POSTRIDER_TARGET_MAX_IN_FLIGHT", "POSTRIDER_DATA", "POSTRIDER_LISTEN", "POSTRIDER_KAFKA_PASSWORD"}
+	got := config.Strays([]string{
+		"PATH=/bin", "POSTRIDER_RETRY_BASE=1s", "POSTRIDER_KAFKA_PASSWORD=hush", // known, or of somebody else
+		"POSTRIDER_RETRY_BSAE=1s", "POSTRIDER_MAX_INFLIGHT=7", "POSTRIDER_LISTENS=:80", "POSTRIDER_DATE=/x", // misspelt
+		"POSTRIDER_PASSWORD=hush", "POSTRIDER_X=1", // near to nothing
+		"POSTRIDER_EMPTY=",
+		"POSTRIDER_SERVICE_HOST=10.0.0.1", "POSTRIDER_SERVICE_PORT=80", "POSTRIDER_SERVICE_PORT_HTTP=80", "POSTRIDER_PORT=tcp://10.0.0.1:80",
+		"POSTRIDER_PORT_80_TCP=tcp://10.0.0.1:80", "POSTRIDER_PORT_80_TCP_PROTO=tcp", "POSTRIDER_PORT_80_TCP_PORT=80", "POSTRIDER_PORT_80_TCP_ADDR=10.0.0.1",
+		"POSTRIDER_EU_SERVICE_HOST=10.0.0.1", "POSTRIDER_EU_PORT_80_TCP=tcp://10.0.0.1:80",
+		"POSTRIDER_STACK=required", "POSTRIDER_TEST_BINARY=/x", "POSTRIDER_OUTAGE=1h",
+	}, known)
+	want := []string{
+		"POSTRIDER_DATE (nearest: POSTRIDER_DATA)", "POSTRIDER_LISTENS (nearest: POSTRIDER_LISTEN)", "POSTRIDER_MAX_INFLIGHT (nearest: POSTRIDER_MAX_IN_FLIGHT)",
+		"POSTRIDER_PASSWORD", "POSTRIDER_RETRY_BSAE (nearest: POSTRIDER_RETRY_BASE)", "POSTRIDER_X",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -173,5 +174,28 @@ func TestPages(t *testing.T) {
 	}
 	if m := s.want(t, 200, "GET", "/webhooks/targets", "").json(t); fmt.Sprint(m) != "map[items:[]]" {
 		t.Errorf("an empty list is %v", m)
+	}
+}
+
+// TestEveryFaultIsNamed: members that only the server gives, unknown ones and faulty values are all named in one answer.
+func TestEveryFaultIsNamed(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	for _, c := range []struct{ path, body, fields string }{
+		{"targets", `{"url": "ftp://a", "id": 5, "createdAt": "x", "state": "off", "maxInFlight": 0, "x": 1}`, "createdAt id maxInFlight state url x"},
+		{"targets", `{"updatedAt": "x"}`, "updatedAt url"},
+		{"targets", `{"url": "http://10.0.0.1/", "x": 1}`, "url x"},
+		{"filters", `{"events": ["a..b", "a"], "id": 3, "x": 1}`, "events[0] id x"},
+		{"filters", `{"events": ["a..b", 1], "x": 1}`, "events x"},
+		{"subscriptions", `{"targetId": 1, "filterId": "2", "id": 3, "x": 1}`, "filterId id x"},
+	} {
+		var fields []string
+		for _, f := range s.want(t, 422, "POST", "/webhooks/"+c.path, c.body).json(t)["errors"].([]any) {
+			fields = append(fields, f.(map[string]any)["field"].(string))
+		}
+		slices.Sort(fields)
+		if got := strings.Join(fields, " "); got != c.fields {
+			t.Errorf("%s: %s: named are %q, not %q", c.path, c.body, got, c.fields)
+		}
 	}
 }

@@ -29,26 +29,17 @@ func applyFilter(o object, f *postrider.Filter) error {
 	view := viewFilter(f)
 	o.read("", &faults, map[string]member{
 		"events": required(func(raw json.RawMessage, _ bool) error {
-			f.Events = nil
-			return typed(raw, &f.Events, "an array of strings")
+			var events []string
+			err := typed(raw, &events, "an array of strings")
+			f.Events = events
+			if err != nil {
+				f.Events = nil
+			}
+			return err
 		}),
 		"id": readOnly(view.ID), "createdAt": readOnly(view.CreatedAt), "updatedAt": readOnly(view.UpdatedAt),
 	})
-	if len(faults) == 0 {
-		faults.Add("", f.Check())
-	}
-	return faults.Err()
-}
-
-// refuseReadOnly refuses members that only the server gives, when something is made.
-func refuseReadOnly(o object, names ...string) error {
-	var faults postrider.Faults
-	for _, name := range names {
-		if _, there := o[name]; there {
-			faults.Addf(name, "is read-only: it is given by the server")
-		}
-	}
-	return faults.Err()
+	return addOthers(faults, f.Check()).Err()
 }
 
 func createFilter(c *call) error {
@@ -56,11 +47,8 @@ func createFilter(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := refuseReadOnly(o, "id", "createdAt", "updatedAt"); err != nil {
-		return err
-	}
 	f := &postrider.Filter{Tenant: c.tenant}
-	if err := applyFilter(o, f); err != nil {
+	if err := o.made(func(o object) error { return applyFilter(o, f) }, "id", "createdAt", "updatedAt"); err != nil {
 		return err
 	}
 	if err := c.api.Database.CreateFilter(c.r.Context(), f); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"os"
@@ -158,6 +159,26 @@ func (o object) read(prefix string, faults *postrider.Faults, members map[string
 		raw := o[name]
 		faults.Add(prefix+name, read(raw, string(raw) == "null"))
 	}
+}
+
+// made makes something of an object. Its error has, besides the faults of apply, the members that only the server gives.
+func (o object) made(apply func(object) error, readOnly ...string) error {
+	var faults postrider.Faults
+	rest := maps.Clone(o)
+	for _, name := range readOnly {
+		if _, there := o[name]; there {
+			faults.Addf(name, "is read-only: it is given by the server")
+			delete(rest, name)
+		}
+	}
+	err := apply(rest)
+	if postrider.CodeOf(err) == postrider.CodeInvalid {
+		faults = addOthers(faults, err)
+	}
+	if len(faults) > 0 {
+		return faults.Err()
+	}
+	return err
 }
 
 // text reads a string; null makes it empty.

@@ -73,11 +73,8 @@ func createSubscription(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := refuseReadOnly(o, "id", "createdAt", "updatedAt"); err != nil {
-		return err
-	}
 	s := &postrider.Subscription{Tenant: c.tenant, Active: true}
-	if err := applySubscription(o, s); err != nil {
+	if err := o.made(func(o object) error { return applySubscription(o, s) }, "id", "createdAt", "updatedAt"); err != nil {
 		return err
 	}
 	if err := c.api.Database.CreateSubscription(c.r.Context(), s); err != nil {

@@ -130,16 +130,18 @@ func (c *call) apply(ctx context.Context, o object, t *postrider.Target) error {
 		"updatedAt":    readOnly(view.UpdatedAt),
 	})
 	faults = addOthers(faults, t.Check())
+	var guard error
+	if t.URL != before.URL || t.AllowPrivate != before.AllowPrivate {
+		guard = c.api.Guard.CheckURL(ctx, t.URL, t.AllowPrivate)
+	}
 	if len(faults) > 0 {
-		return faults.Err()
+		return addOthers(faults, guard).Err()
 	}
 	if !c.admin && (t.AllowPrivate != before.AllowPrivate || before.AllowPrivate && t.URL != before.URL) {
 		return postrider.Errorf(postrider.CodeForbidden, "allowPrivate, and the url of a target that has it, are changed with the admin key only")
 	}
-	if t.URL != before.URL || t.AllowPrivate != before.AllowPrivate {
-		if err := c.api.Guard.CheckURL(ctx, t.URL, t.AllowPrivate); err != nil {
-			return err
-		}
+	if guard != nil {
+		return guard
 	}
 	if maps.Equal(headers, t.Headers) { // sealing again would look like a change
 		t.SealedHeaders, t.Headers = before.SealedHeaders, before.Headers
@@ -234,12 +236,8 @@ func createTarget(c *call) error {
 		return err
 	}
 	t := &postrider.Target{Tenant: c.tenant}
-	for _, name := range []string{"id", "state", "stateReason", "createdAt", "updatedAt"} {
-		if _, there := o[name]; there {
-			return postrider.Invalid(name, "is read-only: it is given by the server")
-		}
-	}
-	if err := c.apply(c.r.Context(), o, t); err != nil {
+	err = o.made(func(o object) error { return c.apply(c.r.Context(), o, t) }, "id", "state", "stateReason", "createdAt", "updatedAt")
+	if err != nil {
 		return err
 	}
 	raw, shown := sign.NewSecret()

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	rowDelay    = time.Second // how long a fan-out's deliveries have no row of their own: most end within it, and then cost one insert
-	mostWaiting = 16 << 10    // of them
+	rowDelay    = 800 * time.Millisecond // how long a fan-out's deliveries have no row of their own: most end within it, and then cost one insert; they are to be seen within a second
+	mostWaiting = 16 << 10               // of them
 )
 
 // store merges outcomes into the tables. It is used by the writer only.
@@ -102,7 +102,7 @@ func (s *store) flush(t *tx) error {
 		before = before.Add(-rowDelay)
 	}
 	if len(s.order) > 0 {
-		s.timer.Reset(rowDelay) // for what stays, or if this group fails
+		s.timer.Reset(rowDelay) // for what is written here, if this group fails
 	}
 	n := 0
 	var late []*postrider.Folded
@@ -112,6 +112,7 @@ func (s *store) flush(t *tx) error {
 			continue
 		}
 		if w.since.After(before) && len(s.order)-n <= mostWaiting {
+			s.timer.Reset(w.since.Sub(before)) // however often groups come meanwhile
 			break
 		}
 		late = append(late, &postrider.Folded{Record: w.record})

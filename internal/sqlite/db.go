@@ -23,6 +23,7 @@ const FileName = "postrider.db"
 
 const (
 	readers = 4
+	listers = 2        // readers of their own for lists that may look at much, so that nothing else waits for them
 	walKept = 64 << 20 // of the -wal file, which grows over it while somebody reads for long, when it begins anew
 )
 
@@ -44,6 +45,7 @@ type DB struct {
 	unlock  func()
 	write   *sql.DB
 	read    *sql.DB
+	lists   *sql.DB
 	writer  *writer
 	chunks  chunks
 	damaged prometheus.Counter
@@ -102,6 +104,11 @@ func (db *DB) open(ctx context.Context) error {
 	}
 	db.read.SetMaxOpenConns(readers)
 	db.read.SetMaxIdleConns(readers)
+	if db.lists, err = openFile(path, true); err != nil {
+		return err
+	}
+	db.lists.SetMaxOpenConns(listers)
+	db.lists.SetMaxIdleConns(listers)
 	if db.writer, err = newWriter(ctx, db.write, db.options.Registerer); err != nil {
 		return err
 	}
@@ -203,8 +210,10 @@ func (db *DB) close() error {
 	if db.writer != nil {
 		errs = append(errs, db.writer.close())
 	}
-	if db.read != nil {
-		errs = append(errs, db.read.Close())
+	for _, pool := range []*sql.DB{db.read, db.lists} {
+		if pool != nil {
+			errs = append(errs, pool.Close())
+		}
 	}
 	if db.write != nil {
 		errs = append(errs, db.write.Close())

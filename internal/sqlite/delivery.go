@@ -17,7 +17,7 @@ func (d *database) EventRecord(ctx context.Context, tenant, id string) (*postrid
 	r := &postrider.EventRecord{Tenant: tenant}
 	var accepted int64
 	var position string
-	err := d.db.read.QueryRowContext(ctx, `SELECT id, type, content_type, accepted_at, position, size FROM (
+	err := d.db.lists.QueryRowContext(ctx, `SELECT id, type, content_type, accepted_at, position, size FROM (
 			SELECT *, seq AS place FROM event_heads WHERE id_hash IN (?1, ?5) AND tenant = ?2 AND id = ?3
 			UNION ALL SELECT NULL, id_hash, tenant, id, type, content_type, accepted_at, CAST(position AS TEXT), size, position FROM events
 			WHERE id_hash IN (?1, ?5) AND tenant = ?2 AND id = ?3 AND position < ?4)
@@ -33,20 +33,34 @@ func (d *database) EventRecord(ctx context.Context, tenant, id string) (*postrid
 // held is true for deliveries that are not final and whose target is on hold.
 const held = "(state IN ('pending', 'retrying') AND EXISTS (SELECT 1 FROM holds WHERE holds.target_id = deliveries.target_id AND until > ?))"
 
+// looksAt is how many rows a page looks at where no index has all that a list asks for: some 0.1 s. Then it ends short.
+const looksAt = 50_000
+
 // Deliveries lists newest first; see postrider.Archive.
 func (d *database) Deliveries(ctx context.Context, tenant string, q postrider.DeliveryQuery) ([]postrider.DeliveryRecord, string, error) {
-	where, args, limit, err := d.conditions(tenant, q)
+	of, rest, limit, err := d.conditions(tenant, q)
 	if err != nil {
 		return nil, "", err
 	}
+	var next string
+	if len(rest.parts) > 0 {
+		last, err := d.lastLookedAt(ctx, indexFor(q), of)
+		if err != nil {
+			return nil, "", err
+		}
+		if last != nil {
+			of.add("id >= ?", last)
+			next = hex.EncodeToString(last)
+		}
+	}
+	of.add(strings.Join(append([]string{"TRUE"}, rest.parts...), " AND "), rest.args...)
 	now := d.db.clock().UnixMilli()
-	rows, err := d.db.read.QueryContext(ctx, "SELECT "+deliveryColumns+", "+held+" FROM deliveries "+indexFor(q)+" WHERE "+where+" ORDER BY id DESC LIMIT ?",
-		append(append([]any{now}, args...), limit+1)...)
+	rows, err := d.db.lists.QueryContext(ctx, "SELECT "+deliveryColumns+", "+held+" FROM deliveries "+indexFor(q)+" WHERE "+of.where()+" ORDER BY id DESC LIMIT ?",
+		append(append([]any{now}, of.args...), limit+1)...)
 	if err != nil {
 		return nil, "", fault("list deliveries", err)
 	}
 	var records []postrider.DeliveryRecord
-	var next string
 	err = each(rows, func(rows *sql.Rows) error {
 		r, err := scanDelivery(rows)
 		if err == nil && len(records) == limit {
@@ -57,6 +71,16 @@ func (d *database) Deliveries(ctx context.Context, tenant string, q postrider.De
 		return err
 	})
 	return records, next, fault("list deliveries", err)
+}
+
+// lastLookedAt is the id of the last row that a page looks at; nil if it looks at all that there are.
+func (d *database) lastLookedAt(ctx context.Context, index string, of conditions) (id []byte, err error) {
+	err = d.db.lists.QueryRowContext(ctx, "SELECT id FROM deliveries "+index+" WHERE "+of.where()+" ORDER BY id DESC LIMIT 1 OFFSET ?",
+		append(of.args, looksAt-1)...).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return id, fault("list deliveries", err)
 }
 
 // indexFor names the index that a query is read by, since SQLite, which knows nothing of the rows, would read all of a
@@ -73,10 +97,22 @@ func indexFor(q postrider.DeliveryQuery) string {
 	return ""
 }
 
-// conditions makes the WHERE of a query. The time of a delivery is in its id.
-func (d *database) conditions(tenant string, q postrider.DeliveryQuery) (where string, args []any, limit int, err error) {
-	parts, args := []string{"tenant = ?"}, []any{tenant}
-	add := func(part string, values ...any) { parts, args = append(parts, part), append(args, values...) }
+// conditions are parts of a WHERE and their values.
+type conditions struct {
+	parts []string
+	args  []any
+}
+
+func (c *conditions) add(part string, values ...any) {
+	c.parts, c.args = append(c.parts, part), append(c.args, values...)
+}
+
+func (c *conditions) where() string { return strings.Join(c.parts, " AND ") }
+
+// conditions makes the WHERE of a query: what its index has, and the rest, for which rows have to be looked at. The time of a delivery
+// is in its id.
+func (d *database) conditions(tenant string, q postrider.DeliveryQuery) (of, rest conditions, limit int, err error) {
+	of.add("tenant = ?", tenant)
 	limit = q.Limit
 	if limit == 0 {
 		limit = postrider.DefaultPageLimit
@@ -84,42 +120,52 @@ func (d *database) conditions(tenant string, q postrider.DeliveryQuery) (where s
 	if q.After != "" {
 		after, err := hex.DecodeString(q.After)
 		if err != nil || len(after) != len(postrider.DeliveryID{}) {
-			return "", nil, 0, postrider.Invalid("after", "is no cursor that a list gave")
+			return of, rest, 0, postrider.Invalid("after", "is no cursor that a list gave")
 		}
-		add("id < ?", after)
+		of.add("id < ?", after)
 	}
 	if !q.Since.IsZero() {
-		add("id >= ?", firstID(q.Since))
+		of.add("id >= ?", firstID(q.Since))
 	}
 	if !q.Until.IsZero() {
-		add("id < ?", firstID(q.Until))
+		of.add("id < ?", firstID(q.Until))
 	}
 	if q.TargetID != 0 {
-		add("target_id = ?", q.TargetID)
+		of.add("target_id = ?", q.TargetID)
 	}
 	if q.EventID != "" {
-		add("event_id = ?", q.EventID)
+		rest.add("event_id = ?", q.EventID)
 		if from, to, ok := d.spanOf(tenant, q.EventID); ok {
-			add("id >= ? AND id < ?", from, to)
+			of.add("id >= ? AND id < ?", from, to)
 		}
 	}
 	if q.EventType != "" {
-		add("type = ?", q.EventType)
+		rest.add("type = ?", q.EventType)
+	}
+	d.stateIs(q, &of, &rest)
+	return of, rest, limit, nil
+}
+
+// stateIs adds the conditions of a state. Few rows are neither delivered nor final, so that being held is no reason to end a page short.
+func (d *database) stateIs(q postrider.DeliveryQuery, of, rest *conditions) {
+	if q.State == "" {
+		return
+	}
+	if !strings.HasSuffix(indexFor(q), "deliveries_waiting") {
+		of = rest
 	}
 	now := d.db.clock().UnixMilli()
-	if q.State != "" && q.State != postrider.StateDelivered {
-		add("state <> 'delivered'") // literally, as the partial index has it
+	if q.State != postrider.StateDelivered {
+		of.add("state <> 'delivered'") // literally, as the partial index has it
 	}
 	switch q.State {
-	case "":
 	case postrider.StateDeferred:
-		add(held, now)
+		of.add(held, now)
 	case postrider.StatePending, postrider.StateRetrying:
-		add("state = ? AND NOT "+held, string(q.State), now)
+		of.add("state = ? AND NOT "+held, string(q.State), now)
 	default:
-		add("state = ?", string(q.State))
+		of.add("state = ?", string(q.State))
 	}
-	return strings.Join(parts, " AND "), args, limit, nil
 }
 
 // firstID is the least delivery id of a time, rounded up to the milliseconds that ids have.
@@ -134,7 +180,7 @@ func firstID(at time.Time) []byte {
 // spanOf bounds the ids of an event's deliveries, which begin with its acceptance time.
 func (d *database) spanOf(tenant, eventID string) (from, to []byte, ok bool) {
 	var least, most sql.NullInt64
-	err := d.db.read.QueryRow( //nolint:noctx // short
+	err := d.db.lists.QueryRow( //nolint:noctx // short
 		`SELECT min(accepted_at), max(accepted_at) FROM (
 			SELECT accepted_at FROM event_heads WHERE id_hash IN (?1, ?4) AND tenant = ?2 AND id = ?3
 			UNION ALL SELECT accepted_at FROM events WHERE id_hash IN (?1, ?4) AND tenant = ?2 AND id = ?3)`,

@@ -26,12 +26,12 @@ func TestListsUseIndexes(t *testing.T) {
 		"deferred":  {postrider.DeliveryQuery{State: postrider.StateDeferred}, "deliveries_waiting (tenant=? AND state=?)"},
 		"target":    {postrider.DeliveryQuery{TargetID: 5}, "deliveries_by_target (target_id=?"},
 	} {
-		where, args, limit, err := db.database.conditions("acme", tt.query)
+		of, rest, limit, err := db.database.conditions("acme", tt.query)
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows, err := db.read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN SELECT "+deliveryColumns+", "+held+" FROM deliveries "+indexFor(tt.query)+" WHERE "+where+" ORDER BY id DESC LIMIT ?",
-			append(append([]any{int64(1)}, args...), limit)...)
+		rows, err := db.read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN SELECT "+deliveryColumns+", "+held+" FROM deliveries "+indexFor(tt.query)+" WHERE "+strings.Join(append(of.parts, rest.parts...), " AND ")+" ORDER BY id DESC LIMIT ?",
+			append(append(append([]any{int64(1)}, of.args...), rest.args...), limit)...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -31,23 +31,35 @@ func retries(r *run) error {
 	if err != nil {
 		return err
 	}
-	n := r.Pending / dueShare
-	fresh, err := r.backlogSent(sink, seeding{events: n / waitTargets, targets: targets, size: benchSize, packed: true})
-	if err != nil {
+	if err := r.dueAtOnce(sink, targets); err != nil {
 		return err
 	}
-	due, err := r.backlogSent(sink, seeding{events: n / waitTargets, targets: targets, size: benchSize, attempts: 1, delay: time.Millisecond})
-	if err != nil {
-		return err
-	}
-	r.atMost("due at once: time to send them ÷ as many fresh ones", due.Seconds()/fresh.Seconds(), "ratio", dueToReach)
-	r.figure("due at once", float64(n), "")
-	r.figure("due at once: time to send them", due.Seconds(), "s")
 	err = r.seed(seeding{run: "waiting", events: r.Pending / waitTargets, targets: targets, size: waitingBytes, attempts: 1, delay: waitingFor})
 	if err != nil {
 		return err
 	}
 	return r.waiting()
+}
+
+// dueAtOnce compares, in turns, retries that are due with as many fresh deliveries.
+func (r *run) dueAtOnce(sink *remoteSink, targets []int64) error {
+	n := r.Pending / dueShare
+	var ratios, took []float64
+	for range pairs {
+		fresh, err := r.backlogSent(sink, seeding{events: n / waitTargets, targets: targets, size: benchSize, packed: true})
+		if err != nil {
+			return err
+		}
+		due, err := r.backlogSent(sink, seeding{events: n / waitTargets, targets: targets, size: benchSize, attempts: 1, delay: time.Millisecond})
+		if err != nil {
+			return err
+		}
+		ratios, took = append(ratios, due.Seconds()/fresh.Seconds()), append(took, due.Seconds())
+	}
+	r.atMost("due at once: time to send them ÷ as many fresh ones", median(ratios), "ratio", dueToReach)
+	r.figure("due at once", float64(n), "")
+	r.figure("due at once: time to send them", median(took), "s")
+	return nil
 }
 
 // prepare registers targets on the run's data folder and stops the server. It returns their ids.

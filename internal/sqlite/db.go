@@ -45,6 +45,7 @@ type DB struct {
 	unlock  func()
 	write   *sql.DB
 	read    *sql.DB
+	often   *prepared // of read
 	lists   *sql.DB
 	writer  *writer
 	chunks  chunks
@@ -104,6 +105,7 @@ func (db *DB) open(ctx context.Context) error {
 	}
 	db.read.SetMaxOpenConns(readers)
 	db.read.SetMaxIdleConns(readers)
+	db.often = newPrepared(db.read)
 	if db.lists, err = openFile(path, true); err != nil {
 		return err
 	}
@@ -209,6 +211,9 @@ func (db *DB) close() error {
 	}
 	if db.writer != nil {
 		errs = append(errs, db.writer.close())
+	}
+	if db.often != nil {
+		db.often.close()
 	}
 	for _, pool := range []*sql.DB{db.read, db.lists} {
 		if pool != nil {

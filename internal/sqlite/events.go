@@ -212,7 +212,11 @@ func (e *events) Read(ctx context.Context, at postrider.Position) (*postrider.Ev
 	if event := e.fromRecent(n); event != nil && event.Payload.InHand() {
 		return event, nil
 	}
-	list, err := e.load(ctx, n, n, 1, maxEventBytes)
+	rows, err := e.db.often.query(ctx, "SELECT "+eventColumns+", blob, payload, crc FROM events WHERE position = ?", n)
+	if err != nil {
+		return nil, fault("read an event", err)
+	}
+	list, err := e.loaded(ctx, rows, maxEventBytes)
 	switch {
 	case err != nil:
 		return nil, err
@@ -297,10 +301,22 @@ func (e *events) load(ctx context.Context, first, last int64, limit int, room in
 	if err != nil {
 		return nil, fault("read events", err)
 	}
+	return e.loaded(ctx, rows, room)
+}
+
+// loaded reads the events that a query has found, and their payloads in chunks; see load.
+func (e *events) loaded(ctx context.Context, rows *sql.Rows, room int64) ([]*postrider.Event, error) {
 	list, blobs, err := scanEvents(rows)
+	if err == nil {
+		err = e.readChunks(ctx, list, blobs, room)
+	}
 	if err != nil {
 		return nil, err
 	}
+	return list, nil
+}
+
+func (e *events) readChunks(ctx context.Context, list []*postrider.Event, blobs []blob, room int64) error {
 	for i, blob := range blobs {
 		p := &list[i].Payload
 		if blob.number == 0 || p.Size > room {
@@ -308,14 +324,14 @@ func (e *events) load(ctx context.Context, first, last int64, limit int, room in
 		}
 		bytes, err := e.db.chunks.read(ctx, blob.number, p.Size)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if intact(bytes, blob.crc) {
 			p.Bytes = bytes
 		}
 		room -= p.Size
 	}
-	return list, nil
+	return nil
 }
 
 // blob is where an event's payload is.

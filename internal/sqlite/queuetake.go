@@ -174,7 +174,7 @@ func (q *queue) bodies(ctx context.Context, taken []*leased) map[int64]stored {
 	if n < 2 {
 		return nil
 	}
-	rows, err := q.db.read.QueryContext(ctx, "SELECT id, body, crc FROM queue WHERE id IN (SELECT value FROM json_each(?))", string(append(ids, ']')))
+	rows, err := q.db.often.query(ctx, "SELECT id, body, crc FROM queue WHERE id IN (SELECT value FROM json_each(?))", string(append(ids, ']')))
 	if err != nil {
 		return nil
 	}

@@ -262,7 +262,7 @@ func (e *events) ReadRange(ctx context.Context, first, last postrider.Position, 
 
 // Find returns the newest event with an id; see postrider.EventFinder.
 func (e *events) Find(ctx context.Context, tenant, id string) (*postrider.Event, error) {
-	rows, err := e.db.read.QueryContext(ctx, "SELECT "+eventColumns+", 0, NULL, NULL FROM events WHERE id_hash IN (?1, ?2) AND tenant = ?3 AND id = ?4 ORDER BY position DESC LIMIT 1",
+	rows, err := e.db.lists.QueryContext(ctx, "SELECT "+eventColumns+", 0, NULL, NULL FROM events WHERE id_hash IN (?1, ?2) AND tenant = ?3 AND id = ?4 ORDER BY position DESC LIMIT 1",
 		idKey(tenant, id), idHash(tenant, id), tenant, id)
 	if err != nil {
 		return nil, fault("find an event", err)

@@ -44,5 +44,8 @@ func TestListsAreBounded(t *testing.T) {
 	if _, _, err := db.Database().Deliveries(ctx, "acme", postrider.DeliveryQuery{}); err == nil {
 		t.Error("a list goes by a connection that is not the lists'")
 	}
+	if _, err := db.events.Find(ctx, "acme", "event-1"); postrider.CodeOf(err) == postrider.CodeNotFound {
+		t.Error("an event is found by its id by a connection that is not the lists'")
+	}
 	must(t, db.Queue().(*queue).db.read.PingContext(t.Context()))
 }

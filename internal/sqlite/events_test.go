@@ -33,6 +33,7 @@ func BenchmarkBatches(b *testing.B) {
 }
 
 func benchmarkBatches(b *testing.B, id func() string) {
+	b.Helper()
 	log, n := openFolder(b).db.Events(), 0
 	before := cpuTime()
 	for b.Loop() {

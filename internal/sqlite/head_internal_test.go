@@ -80,6 +80,7 @@ func BenchmarkDelivered(b *testing.B) {
 }
 
 func benchmarkDelivered(b *testing.B, late bool) {
+	b.Helper()
 	db := openDB(b, b.TempDir())
 	db.outcomes.store.last = late // all that waits gets a row with the next group
 	before := cpuTime()

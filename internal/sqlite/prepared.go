@@ -19,7 +19,7 @@ func newPrepared(db *sql.DB) *prepared { return &prepared{db: db, stmts: map[str
 
 // query runs a statement.
 func (p *prepared) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	s, err := p.stmt(ctx, query)
+	s, err := p.stmt(ctx, query) //nolint:sqlclosecheck // it is kept until close
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func (p *prepared) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if first := p.stmts[query]; first != nil {
-		_ = s.Close() // nobody has it
+		defer s.Close() // nobody has it
 		return first, nil
 	}
 	p.stmts[query] = s

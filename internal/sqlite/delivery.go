@@ -130,10 +130,13 @@ func (d *database) conditions(tenant string, q postrider.DeliveryQuery) (of, res
 	if !q.Until.IsZero() {
 		of.add("id < ?", firstID(q.Until))
 	}
-	if q.TargetID != 0 {
+	if q.TargetID != 0 && q.EventID == "" {
 		of.add("target_id = ?", q.TargetID)
 	}
 	if q.EventID != "" {
+		if q.TargetID != 0 { // the primary key, by which an event is looked for, has none
+			rest.add("target_id = ?", q.TargetID)
+		}
 		rest.add("event_id = ?", q.EventID)
 		if from, to, ok := d.spanOf(tenant, q.EventID); ok {
 			of.add("id >= ? AND id < ?", from, to)
@@ -146,7 +149,7 @@ func (d *database) conditions(tenant string, q postrider.DeliveryQuery) (of, res
 	return of, rest, limit, nil
 }
 
-// stateIs adds the conditions of a state. Few rows are neither delivered nor final, so that being held is no reason to end a page short.
+// stateIs adds the conditions of a state. What is deferred is two states to its index, so that all of it is read.
 func (d *database) stateIs(q postrider.DeliveryQuery, of, rest *conditions) {
 	if q.State == "" {
 		return
@@ -162,7 +165,8 @@ func (d *database) stateIs(q postrider.DeliveryQuery, of, rest *conditions) {
 	case postrider.StateDeferred:
 		of.add(held, now)
 	case postrider.StatePending, postrider.StateRetrying:
-		of.add("state = ? AND NOT "+held, string(q.State), now)
+		of.add("state = ?", string(q.State))
+		rest.add("NOT "+held, now)
 	default:
 		of.add("state = ?", string(q.State))
 	}

@@ -19,19 +19,29 @@ func TestListsAreBounded(t *testing.T) {
 			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
 			SELECT 'acme', CAST(printf('%016d', i) AS BLOB), 'event-' || i, iif(i % 40000 = 0, 'rare', 'common'), '', '1', 1, 7, 0, 1, 'delivered', '', 0, 0 FROM n`, total)
 	}))
-	for name, q := range map[string]postrider.DeliveryQuery{
-		"by type":               {EventType: "rare"},
-		"by type and target":    {EventType: "rare", TargetID: 7},
-		"by type and delivered": {EventType: "rare", State: postrider.StateDelivered},
+	must(t, db.Database().PutHolds(t.Context(), "one", []postrider.Hold{{TargetID: 9, Reason: postrider.HoldLimited, Since: time.Now(), Until: time.Now().Add(time.Hour)}}))
+	must(t, db.writer.do(t.Context(), func(tx *tx) error {
+		return tx.exec(`INSERT INTO deliveries (` + deliveryColumns + `) SELECT 'globex', id, event_id, type, '', '1', 1, 9, 0, 0, 'pending', '', 0, 0 FROM deliveries`)
+	}))
+	for name, c := range map[string]struct {
+		tenant string
+		q      postrider.DeliveryQuery
+		want   int
+	}{
+		"by type":               {"acme", postrider.DeliveryQuery{EventType: "rare"}, 2},
+		"by type and target":    {"acme", postrider.DeliveryQuery{EventType: "rare", TargetID: 7}, 2},
+		"by type and delivered": {"acme", postrider.DeliveryQuery{EventType: "rare", State: postrider.StateDelivered}, 2},
+		"by event and target":   {"acme", postrider.DeliveryQuery{EventID: "event-80000", TargetID: 7}, 1},
+		"pending":               {"globex", postrider.DeliveryQuery{State: postrider.StatePending}, 0},
 	} {
-		found, pages := 0, 0
+		q, found, pages := c.q, 0, 0
 		for more := true; more; more = q.After != "" {
-			list, next, err := db.Database().Deliveries(t.Context(), "acme", q)
+			list, next, err := db.Database().Deliveries(t.Context(), c.tenant, q)
 			must(t, err)
 			found, pages, q.After = found+len(list), pages+1, next
 		}
-		if found != 2 || pages != 3 {
-			t.Errorf("%s: %d found in %d pages; 2 are there, among rows for 3", name, found, pages)
+		if found != c.want || pages != 3 {
+			t.Errorf("%s: %d found in %d pages; %d are there, among rows for 3", name, found, pages, c.want)
 		}
 	}
 	for range listers {

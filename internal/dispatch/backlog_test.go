@@ -237,6 +237,42 @@ func TestDeferralsShareItems(t *testing.T) {
 	})
 }
 
+// TestBacklogIsNotFetchedInVain has a backlog whose payloads are in the log, of which few may be sent: only for those they are read.
+func TestBacklogIsNotFetchedInVain(t *testing.T) {
+	t.Parallel()
+	simulated(t, func(w *world) {
+		t := w.t
+		sent := 0
+		w.answer(func(*http.Request) (*http.Response, error) {
+			w.with(func() { sent++ })
+			time.Sleep(5 * time.Second)
+			return reply(200), nil
+		})
+		w.subscribe("t", 1, func(x *postrider.Target) { x.MaxInFlight = 1 })
+		stop := w.run()
+		for range 300 {
+			e := event("t", "{}")
+			e.Payload.Log = true
+			w.with(func() { w.log[e.Position] = *e })
+			e.Payload.Bytes = nil
+			w.send(e, 1)
+		}
+		pass(time.Second) // at first nothing is known of the target, and many wait in hand for a place
+		w.with(func() { w.gets, sent = 0, 0 })
+		pass(10 * time.Minute)
+		w.with(func() {
+			if sent < 60 || w.gets > sent {
+				t.Errorf("%d payloads were read, and %d deliveries sent", w.gets, sent)
+			}
+		})
+		pass(time.Hour)
+		stop()
+		if got := w.states(); got["delivered"] != 300 {
+			t.Errorf("states %v", got)
+		}
+	})
+}
+
 // TestLongDeferralStoresItsPayload holds a delivery whose payload travels inline.
 func TestLongDeferralStoresItsPayload(t *testing.T) {
 	t.Parallel()

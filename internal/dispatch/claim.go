@@ -61,20 +61,13 @@ func (s *slots) acquire(stop context.Context, c *claim) why {
 
 // ask grants at once (no wait, whyNot), refuses, or makes the claim wait.
 func (s *slots) ask(c *claim) (wait time.Duration, refused why) {
-	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked(c, now)
-	defer func() {
-		if refused != whyNot {
-			s.kick()
-		}
-	}()
-	c.target = s.target(c.targetID, c.limit, now)
-	if c.target.places >= c.target.limit || len(c.target.waiters) > 0 {
-		if !s.worthwhile(c.tenant, &c.target.pace, len(c.target.waiters), c.target.limit, now) || s.crowds(c.tenant, c.target, now) {
-			return 0, whyTarget
-		}
+	if refused = s.consider(c, time.Now()); refused != whyNot {
+		s.kick()
+		return 0, refused
+	}
+	if c.target.full() {
 		s.enter(c)
 		c.target.waiters = append(c.target.waiters, c)
 		return s.patience, whyNot
@@ -90,13 +83,42 @@ func (s *slots) ask(c *claim) (wait time.Duration, refused why) {
 	if c.total = lacks == whyTotal; c.total {
 		wait = c.longest
 	}
-	if s.waiting >= s.inHand() || !c.total && !s.worthwhile(c.tenant, &c.tenant.pace, len(c.tenant.waiters), max(c.tenant.used, 1), now) {
-		return 0, lacks.or(whyTenant)
-	}
 	s.enter(c)
 	s.place(c)
 	return wait, whyNot
 }
+
+// refuses says what a claim would be refused for now, so that nothing is prepared for it in vain. It ends the claim's time as pending:
+// what is prepared takes time, which credit must not wait for.
+func (s *slots) refuses(c *claim) why {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.kick()
+	return s.consider(c, time.Now())
+}
+
+// consider says what a claim lacks that is not worth waiting for.
+func (s *slots) consider(c *claim, now time.Time) why {
+	s.asked(c, now)
+	c.target = s.target(c.targetID, c.limit, now)
+	if c.target.full() {
+		if !s.worthwhile(c.tenant, &c.target.pace, len(c.target.waiters), c.target.limit, now) || s.crowds(c.tenant, c.target, now) {
+			return whyTarget
+		}
+		return whyNot
+	}
+	lacks := s.lacks(c.tenant)
+	if lacks == whyNot && len(c.tenant.waiters) == 0 {
+		return whyNot
+	}
+	if s.waiting >= s.inHand() || lacks != whyTotal && !s.worthwhile(c.tenant, &c.tenant.pace, len(c.tenant.waiters), max(c.tenant.used, 1), now) {
+		return lacks.or(whyTenant)
+	}
+	return whyNot
+}
+
+// full reports whether whoever asks for a place has to wait.
+func (t *targetUse) full() bool { return t.places >= t.limit || len(t.waiters) > 0 }
 
 func (w why) or(other why) why {
 	if w == whyNot {

@@ -57,16 +57,20 @@ func (d *Dispatcher) handle(j *job) result {
 	if r := d.mayBegin(j); r != nil {
 		return *r
 	}
+	j.claim.longest, j.claim.limit = d.Timeout, d.TargetMaxInFlight
+	if j.target.MaxInFlight > 0 {
+		j.claim.limit = j.target.MaxInFlight
+	}
+	if !j.inHand() { // of a backlog most are refused, and nothing is to be fetched for them
+		if refused := d.slots.refuses(&j.claim); refused != whyNot {
+			return d.limited(j, refused)
+		}
+	}
 	body, release, r := d.payload(j)
 	if r != nil {
 		return *r
 	}
 	defer release()
-	j.claim.limit = d.TargetMaxInFlight
-	if j.target.MaxInFlight > 0 {
-		j.claim.limit = j.target.MaxInFlight
-	}
-	j.claim.longest = d.Timeout
 	refused := d.slots.acquire(j.life.stop, &j.claim)
 	switch refused {
 	case whyNot:

@@ -59,16 +59,17 @@ func newFetches(events postrider.EventLog, payloads postrider.PayloadStore, b *b
 	return &fetches{events: events, payloads: payloads, budget: b, flights: make(map[source]*flight)}
 }
 
+// inHand reports whether nothing has to be fetched.
+func (j *job) inHand() bool {
+	p := &j.delivery.Event.Payload
+	return p.InHand() || p.Inline() && p.Size == 0
+}
+
 // payload returns the bytes to send, and what gives them back; or what ends the delivery.
 func (d *Dispatcher) payload(j *job) ([]byte, func(), *result) {
-	p := &j.delivery.Event.Payload
-	if p.InHand() {
-		return p.Bytes, func() {}, nil
+	if j.inHand() {
+		return j.delivery.Event.Payload.Bytes, func() {}, nil
 	}
-	if p.Inline() && p.Size == 0 {
-		return nil, func() {}, nil
-	}
-	d.slots.unclaimed(&j.claim) // a fetch takes time, which credit must not wait for
 	bytes, release, err := d.fetches.get(j.life.attempts, j.delivery.Event)
 	if err == nil {
 		return bytes, release, nil

@@ -25,6 +25,7 @@ const (
 	readers = 4
 	listers = 2        // readers of their own for lists that may look at much, so that nothing else waits for them
 	walKept = 64 << 20 // of the -wal file, which grows over it while somebody reads for long, when it begins anew
+	walMost = 8000     // pages, from which on the writer moves them itself: what moves them beside it has not kept up
 )
 
 // Options say where the file is, and how it is used.
@@ -48,6 +49,7 @@ type DB struct {
 	often   *prepared // of read
 	lists   *sql.DB
 	writer  *writer
+	mover   *mover
 	chunks  chunks
 	damaged prometheus.Counter
 
@@ -93,25 +95,28 @@ func (db *DB) open(ctx context.Context) error {
 	var err error
 	path := filepath.Join(db.options.Dir, FileName)
 	db.makePrivate(path)
-	if db.write, err = openFile(path, false); err != nil {
+	if db.write, err = openFile(path, writing); err != nil {
 		return err
 	}
 	db.write.SetMaxOpenConns(1)
 	if err := migrate(ctx, db.write); err != nil {
 		return err
 	}
-	if db.read, err = openFile(path, true); err != nil {
+	if db.read, err = openFile(path, reading); err != nil {
 		return err
 	}
 	db.read.SetMaxOpenConns(readers)
 	db.read.SetMaxIdleConns(readers)
 	db.often = newPrepared(db.read)
-	if db.lists, err = openFile(path, true); err != nil {
+	if db.lists, err = openFile(path, reading); err != nil {
 		return err
 	}
 	db.lists.SetMaxOpenConns(listers)
 	db.lists.SetMaxIdleConns(listers)
-	if db.writer, err = newWriter(ctx, db.write, db.options.Registerer); err != nil {
+	if db.mover, err = newMover(ctx, path, db.log); err != nil {
+		return err
+	}
+	if db.writer, err = newWriter(ctx, db.write, db.mover, db.options.Registerer); err != nil {
 		return err
 	}
 	return db.openEngines(ctx)
@@ -150,17 +155,24 @@ func (db *DB) openEngines(ctx context.Context) error {
 	return err
 }
 
-// openFile opens the file with the settings that the guarantees rest on. Connections that read must not write, not even as they are
-// opened, as setting auto_vacuum does: see indexVFS.
-func openFile(path string, readOnly bool) (*sql.DB, error) {
-	dsn := "file:" + path + "?_pragma=busy_timeout(10000)&_pragma=temp_store(memory)"
-	if readOnly {
-		dsn += "&_pragma=query_only(1)&_pragma=cache_size(-4000)"
-	} else {
-		dsn += "&_pragma=auto_vacuum(incremental)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=wal_autocheckpoint(2000)&_pragma=cache_size(-16000)" +
-			fmt.Sprintf("&_pragma=journal_size_limit(%d)", walKept)
-	}
-	if vfs := indexVFS(readOnly); vfs != "" {
+// use says what connections are for: the pragmas that the guarantees rest on, and whether they may store into the index of the -wal file.
+type use struct {
+	pragmas string
+	reader  bool
+}
+
+// Connections that read must not write, not even as they are opened, as setting auto_vacuum does: see indexVFS.
+var (
+	writing = use{pragmas: "&_pragma=auto_vacuum(incremental)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=cache_size(-16000)" +
+		fmt.Sprintf("&_pragma=wal_autocheckpoint(%d)&_pragma=journal_size_limit(%d)", walMost, walKept)}
+	moving  = use{pragmas: "&_pragma=synchronous(full)"}
+	reading = use{pragmas: "&_pragma=query_only(1)&_pragma=cache_size(-4000)", reader: true}
+)
+
+// openFile opens the file for a use.
+func openFile(path string, u use) (*sql.DB, error) {
+	dsn := "file:" + path + "?_pragma=busy_timeout(10000)&_pragma=temp_store(memory)" + u.pragmas
+	if vfs := indexVFS(u.reader); vfs != "" {
 		dsn += "&vfs=" + vfs
 	}
 	db, err := sql.Open("sqlite", dsn)
@@ -211,6 +223,9 @@ func (db *DB) close() error {
 	}
 	if db.writer != nil {
 		errs = append(errs, db.writer.close())
+	}
+	if db.mover != nil {
+		errs = append(errs, db.mover.close())
 	}
 	if db.often != nil {
 		db.often.close()

@@ -24,6 +24,24 @@ func TestFilesAreTheOwnersAlone(t *testing.T) {
 	}
 }
 
+// What is written is moved beside the writer: the -wal file begins anew before it is so long that the writer would move it all.
+func TestWALIsMovedBesideTheWriter(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := openDB(t, dir)
+	const page = 4096
+	for range 2 * walMost * page / (1 << 20) {
+		appendEvents(t, db, event("evt_1", make([]byte, 1<<20)))
+	}
+	info, err := os.Stat(filepath.Join(dir, FileName+"-wal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pages := info.Size() / page; pages >= walMost {
+		t.Errorf("the -wal file has grown to %d pages", pages)
+	}
+}
+
 // While somebody reads for long the -wal file grows; once they have ended it is given back.
 func TestWALIsGivenBack(t *testing.T) {
 	t.Parallel()

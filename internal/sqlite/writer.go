@@ -28,6 +28,7 @@ const (
 type writer struct {
 	conn    *sql.Conn
 	tx      *tx
+	mover   *mover
 	metrics *writerMetrics
 	failed  atomic.Pointer[time.Time] // when a group was not committed the last time; nil: never
 
@@ -67,12 +68,12 @@ type tx struct {
 	after []func() // to be called once the group is durable, before its Commit is completed
 }
 
-func newWriter(ctx context.Context, db *sql.DB, r prometheus.Registerer) (*writer, error) {
+func newWriter(ctx context.Context, db *sql.DB, m *mover, r prometheus.Registerer) (*writer, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, fault("open the file", err)
 	}
-	w := &writer{conn: conn, metrics: newWriterMetrics(r), wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+	w := &writer{conn: conn, mover: m, metrics: newWriterMetrics(r), wake: make(chan struct{}, 1), stopped: make(chan struct{})}
 	w.room.L = &w.mu
 	w.timer = time.AfterFunc(time.Hour, w.signal)
 	w.timer.Stop()
@@ -233,6 +234,7 @@ func (w *writer) run(g *group) {
 		f()
 	}
 	g.complete(nil)
+	w.mover.wrote(w.conn)
 }
 
 // note keeps what check tells of.

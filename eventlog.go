@@ -51,14 +51,14 @@ type EventLimits struct {
 
 // EventReader reads the partitions assigned to it. Next is called by one goroutine; Commit may be called by another.
 type EventReader interface {
-	// Next blocks until there are events, and returns the next ones of one partition, in order, their bytes in hand
+	// Next blocks until there are events, and returns the next ones of one partition, those of a tenant in order, their bytes in hand
 	// or, if Payload.Log is set and they were not at hand, to be read by position. It returns no event twice, except
 	// after its partition was lost and came back, and goes past what was returned without waiting for Commit. The error
 	// is ctx's, CodeUnavailable if the engine is away (Next may be called again), or CodeGone after Close.
 	Next(ctx context.Context) (*EventBatch, error)
 
 	// Commit says that everything up to the end of the batch is dealt with. Batches of one partition are committed in the
-	// order in which Next returned them. It does not block for durability: the position is durable at most 1 s and 1,000
+	// order in which Next returned them; one that is Unordered is committed by itself, at any time. It does not block for durability: the position is durable at most 1 s and 1,000
 	// events later, or lost with a crash, and the events are then read again. For a partition that was lost it does nothing.
 	Commit(b *EventBatch)
 
@@ -66,12 +66,13 @@ type EventReader interface {
 	Close() error
 }
 
-// EventBatch is some consecutive events of one partition. Its events belong to the caller.
+// EventBatch is some events of one partition. Its events belong to the caller.
 type EventBatch struct {
 	Partition string
 	Events    []*Event
 	Gap       *Gap            // events were lost before this batch, or nil
 	End       Position        // of the last event, or of what was skipped after it
+	Unordered bool            // Commit is for these events alone
 	Lost      <-chan struct{} // closed when the partition is another reader's; nil: never
 }
 

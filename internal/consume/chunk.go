@@ -1,6 +1,7 @@
 package consume
 
 import (
+	"context"
 	"time"
 
 	"github.com/postrider/postrider"
@@ -21,10 +22,10 @@ const (
 	smallEvents = 64 << 10
 )
 
-// chunk is some events of a batch, or some targets of one, on their way.
+// chunk is some events, or some targets of one, on their way. Those of its batches are given up together.
 type chunk struct {
-	batch *batch
-	ends  bool // the last of its batch
+	ctx   context.Context
+	parts []part
 	fits  func(*postrider.Item) bool
 	now   time.Time
 
@@ -47,8 +48,30 @@ type openPack struct {
 	bytes  int64
 }
 
-func (p *partition) newChunk(b *batch) *chunk {
-	return &chunk{batch: b, fits: p.fits, now: p.Clock()}
+// part is how many events of a batch end in a chunk.
+type part struct {
+	batch  *batch
+	events int
+}
+
+func (p *partition) newChunk() *chunk {
+	return &chunk{fits: p.fits, now: p.Clock()}
+}
+
+// of has the chunk given up with the first batch that it has something of: that ends, and is released, no sooner than the chunk is done.
+func (k *chunk) of(b *batch) {
+	if k.ctx == nil {
+		k.ctx = b.ctx
+	}
+}
+
+// ends notes that an event of a batch has all that comes of it in this chunk and those before it.
+func (k *chunk) ends(b *batch) {
+	if n := len(k.parts); n > 0 && k.parts[n-1].batch == b {
+		k.parts[n-1].events++
+		return
+	}
+	k.parts = append(k.parts, part{b, 1})
 }
 
 func (k *chunk) full() bool { return k.deliveries >= maxDeliveries || len(k.outcomes) >= maxEvents }

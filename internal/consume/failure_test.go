@@ -43,7 +43,8 @@ func TestACommitThatFailsIsPutAgain(t *testing.T) {
 		w.subscribe("acme", "a", on, 1)
 		w.failOnce = errDown
 		stop := w.run()
-		w.feed(batchOf("0", event(1, "acme", "a", 1)), batchOf("0", event(2, "acme", "a", 1)))
+		w.feed(batchOf("0", event(1, "acme", "a", 1)))
+		w.feed(batchOf("0", event(2, "acme", "a", 1)))
 		w.expect()
 		time.Sleep(10 * time.Second)
 		w.expect(1, 2)
@@ -114,7 +115,8 @@ func TestOutcomesGoToTheQueue(t *testing.T) {
 				}
 				w.failing(step, nil)
 				time.Sleep(10 * time.Second)
-				w.feed(batchOf("0", event(3, "acme", "a", 1)), batchOf("0", event(4, "acme", "a", 1)))
+				w.feed(batchOf("0", event(3, "acme", "a", 1)))
+				w.feed(batchOf("0", event(4, "acme", "a", 1)))
 				w.expect(1, 2, 3, 4)
 				if len(w.diverted) != 3 || len(w.outcomes) != 2 { // the third tries the log, and does not wait for it
 					t.Errorf("%d outcomes in the queue, %d in the log afterwards", len(w.diverted), len(w.outcomes))

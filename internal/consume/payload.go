@@ -91,8 +91,8 @@ func (p *partition) storeOnce(k *chunk, e *postrider.Event) (*postrider.Event, b
 	if stored := k.stored[e]; stored != nil {
 		return stored, false
 	}
-	stored, refused := p.store(k.batch.ctx, e)
-	if !refused && k.batch.ctx.Err() == nil {
+	stored, refused := p.store(k.ctx, e)
+	if !refused && k.ctx.Err() == nil {
 		if k.stored == nil {
 			k.stored = make(map[*postrider.Event]*postrider.Event)
 		}

@@ -13,7 +13,7 @@ func (p *partition) put(k *chunk) {
 	if len(k.items) == 0 {
 		return
 	}
-	commit, err := p.tryPut(k.batch.ctx, k.items)
+	commit, err := p.tryPut(k.ctx, k.items)
 	if err == nil {
 		k.queued = append(k.queued, commit)
 		p.metrics.queued.Add(float64(k.deliveries))
@@ -30,7 +30,7 @@ func (p *partition) put(k *chunk) {
 
 // putSingly puts one item; one that is refused is made smaller until it is taken or nothing is left to do.
 func (p *partition) putSingly(k *chunk, item postrider.Item) {
-	commit, err := p.tryPut(k.batch.ctx, []postrider.Item{item})
+	commit, err := p.tryPut(k.ctx, []postrider.Item{item})
 	switch {
 	case err == nil:
 		k.items = append(k.items, item)
@@ -82,7 +82,7 @@ func (p *partition) tryPut(ctx context.Context, items []postrider.Item) (*postri
 
 // confirmPut waits until a chunk's items are durable in the queue. It is false only if the batch is given up.
 func (p *partition) confirmPut(k *chunk) bool {
-	ctx := k.batch.ctx
+	ctx := k.ctx
 	var wait steady.Backoff
 	for len(k.queued) > 0 {
 		err := waitAll(ctx, k.queued)
@@ -107,7 +107,7 @@ func (p *partition) putAgain(k *chunk) {
 	for i, item := range items {
 		var err error
 		if len(commits) == len(items) {
-			if err = commits[i].Wait(k.batch.ctx); err == nil {
+			if err = commits[i].Wait(k.ctx); err == nil {
 				continue
 			}
 		}

@@ -66,7 +66,7 @@ func (c *Consumer) accept(work context.Context, b *postrider.EventBatch) *batch 
 			}
 		}()
 	}
-	return &batch{EventBatch: b, ctx: ctx, release: func() { cancel(); c.room.give(size) }}
+	return &batch{EventBatch: b, ctx: ctx, left: len(b.Events), release: func() { cancel(); c.room.give(size) }}
 }
 
 // batch is a batch in the pipeline. Its context ends when the partition is lost, and when a stop has waited long enough.
@@ -74,6 +74,8 @@ type batch struct {
 	*postrider.EventBatch
 	ctx     context.Context
 	release func()
+	left    int  // events that are not dealt with; the last stage's
+	failed  bool // some were given up; the last stage's
 }
 
 // room bounds what is in the pipeline. One goroutine takes, any gives.

@@ -14,12 +14,12 @@ func (p *partition) record(k *chunk) {
 		return
 	}
 	k.outcomes = slices.Clip(k.outcomes) // the slice is the log's from then on
-	k.recorded = p.outcomes.record(k.batch.ctx, k.outcomes)
+	k.recorded = p.outcomes.record(k.ctx, k.outcomes)
 }
 
 // confirmRecord waits until a chunk's outcomes are durable. It is false only if the batch is given up.
 func (p *partition) confirmRecord(k *chunk) bool {
-	ctx := k.batch.ctx
+	ctx := k.ctx
 	if len(k.outcomes) == 0 {
 		return ctx.Err() == nil
 	}
@@ -44,10 +44,10 @@ func (p *partition) recordedAll(k *chunk) (again bool, err error) {
 		return false, postrider.Errorf(postrider.CodeUnavailable, "neither the outcome log nor the queue takes them")
 	}
 	for _, r := range k.recorded {
-		err := r.wait(k.batch.ctx)
+		err := r.wait(k.ctx)
 		switch {
 		case err == nil:
-		case k.batch.ctx.Err() != nil:
+		case k.ctx.Err() != nil:
 			return false, err
 		case r.inLog():
 			if !errors.Is(err, errAway) {

@@ -116,7 +116,11 @@ func event(n int, tenant, eventType string, size int) *postrider.Event {
 func position(n int) postrider.Position { return postrider.Position(fmt.Sprint("p", n)) }
 
 func batchOf(partition string, es ...*postrider.Event) *postrider.EventBatch {
-	return &postrider.EventBatch{Partition: partition, Events: es, End: es[len(es)-1].Position}
+	b := &postrider.EventBatch{Partition: partition, Events: es}
+	if len(es) > 0 {
+		b.End = es[len(es)-1].Position
+	}
+	return b
 }
 
 func (w *world) feed(bs ...*postrider.EventBatch) {

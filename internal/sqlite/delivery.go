@@ -21,7 +21,7 @@ func (d *database) EventRecord(ctx context.Context, tenant, id string) (*postrid
 			SELECT *, seq AS place FROM event_heads WHERE id_hash IN (?1, ?5) AND tenant = ?2 AND id = ?3
 			UNION ALL SELECT NULL, id_hash, tenant, id, type, content_type, accepted_at, CAST(position AS TEXT), size, position FROM events
 			WHERE id_hash IN (?1, ?5) AND tenant = ?2 AND id = ?3 AND position < ?4)
-		ORDER BY accepted_at DESC, place DESC LIMIT 1`, idKey(tenant, id), tenant, id, d.db.events.fannedOut(), idHash(tenant, id)).
+		ORDER BY accepted_at DESC, place DESC LIMIT 1`, idKey(tenant, id), tenant, id, d.db.events.fannedOut(tenant), idHash(tenant, id)).
 		Scan(&r.ID, &r.Type, &r.ContentType, &accepted, &position, &r.Size)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, postrider.Errorf(postrider.CodeNotFound, "there is no event %q", id)

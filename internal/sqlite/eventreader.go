@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
+	"slices"
 	"time"
 
 	"github.com/postrider/postrider"
@@ -17,75 +19,208 @@ const (
 	positionLead = maxUnsaved / 4
 )
 
+// Tenants take turns among the events that are known. More than so many unread ones are not remembered: later ones wait until there are
+// fewer, whosever they are.
+const (
+	mostUnread = 1 << 20
+	lookStep   = 64 << 10 // read at a time of what was there before the reader
+)
+
 // eventReader reads the one partition.
 type eventReader struct {
 	log    *events
-	next   int64
-	handed int64 // the position after the last event that was handed out
 	closed chan struct{}
 }
 
 // Reader joins the group; as there is one partition, there is one reader at a time.
-func (e *events) Reader(_ context.Context) (postrider.EventReader, error) {
+func (e *events) Reader(ctx context.Context) (postrider.EventReader, error) {
+	r := &eventReader{log: e, closed: make(chan struct{})}
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	if e.reader != nil {
+		e.mu.Unlock()
 		return nil, postrider.Errorf(postrider.CodeConflict, "the events log has a reader already")
 	}
-	e.reader = &eventReader{log: e, next: e.committed, handed: e.committed, closed: make(chan struct{})}
-	return e.reader, nil
+	e.reader = r
+	from := e.from
+	e.mu.Unlock()
+	marks, err := e.marks(ctx, from.least(), from.after, -1)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err != nil {
+		e.reader = nil
+		return nil, err
+	}
+	e.undone, e.inHand, e.given = newUndone(from.least()), nil, e.dealt
+	for _, m := range marks {
+		if !from.done(m.tenant, m.at) {
+			e.undone.add(m.tenant, m.at)
+		}
+	}
+	e.undone.end, e.undone.reached = from.after, from.after
+	return r, nil
+}
+
+// mark is where a tenant has an event.
+type mark struct {
+	at     int64
+	tenant string
+}
+
+// marks reads where events are.
+func (e *events) marks(ctx context.Context, from, before int64, limit int) (list []mark, err error) {
+	if from >= before {
+		return nil, nil
+	}
+	rows, err := e.db.read.QueryContext(ctx, "SELECT position, tenant FROM events WHERE position >= ? AND position < ? ORDER BY position LIMIT ?", from, before, limit)
+	if err != nil {
+		return nil, fault("read events", err)
+	}
+	err = each(rows, func(rows *sql.Rows) error {
+		var m mark
+		if err := rows.Scan(&m.at, &m.tenant); err != nil {
+			return err
+		}
+		list = append(list, m)
+		return nil
+	})
+	return list, fault("read events", err)
+}
+
+// look learns of events that came before they could be noted.
+func (e *events) look(ctx context.Context) error {
+	e.mu.Lock()
+	from, before := e.undone.end, e.tail
+	full := e.undone.unread >= mostUnread
+	e.mu.Unlock()
+	if from >= before || full {
+		return nil
+	}
+	marks, err := e.marks(ctx, from, before, lookStep)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, m := range marks {
+		e.undone.add(m.tenant, m.at)
+	}
+	if len(marks) < lookStep {
+		e.undone.end = before
+	}
+	return nil
 }
 
 // Next returns the next events; see postrider.EventReader. It waits while a crash would have enough read again.
 func (r *eventReader) Next(ctx context.Context) (*postrider.EventBatch, error) {
+	e := r.log
 	for {
 		room, err := r.awaitSaved(ctx)
 		if err != nil {
 			return nil, err
 		}
-		list, arrived, lag := r.recent(room)
-		if lag > 0 {
-			if list, err = r.log.load(ctx, r.next, r.next+lag-1, room, batchBytes); err != nil {
-				return nil, err
-			}
-			if len(list) == 0 { // a group that failed left a hole
-				r.next += lag
-				continue
-			}
+		e.mu.Lock()
+		changed := e.changed
+		e.mu.Unlock()
+		if err := e.look(ctx); err != nil {
+			return nil, err
 		}
+		list, h, err := e.gather(ctx, room)
 		if len(list) > 0 {
-			return r.hand(list)
+			return &postrider.EventBatch{Partition: "0", Events: list, End: position(h.end), Unordered: true}, nil
 		}
-		if err := r.wait(ctx, arrived, nil); err != nil {
+		if err != nil {
+			return nil, err
+		}
+		if h.events > 0 { // they are gone
+			e.deal(h.end)
+			continue
+		}
+		if err := r.wait(ctx, changed, nil); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// hand makes the next batch of events.
-func (r *eventReader) hand(list []*postrider.Event) (*postrider.EventBatch, error) {
-	end := list[len(list)-1].Position
-	n, err := parsePosition(end)
-	if err != nil {
-		return nil, err
+// gather takes the events whose turn it is, within the room that there is, and says what it took. With an error it took what it could.
+func (e *events) gather(ctx context.Context, room int) (list []*postrider.Event, h *handed, err error) {
+	h = &handed{}
+	for bytes := int64(0); h.events < min(room, batchEvents) && bytes < batchBytes; {
+		b, its, got := e.take(h, room-h.events)
+		if b == nil {
+			break
+		}
+		if got == nil {
+			if got, err = e.load(ctx, its.first, its.after-1, its.len(), batchBytes-bytes); err != nil {
+				e.putBack(h, b, its)
+				break
+			}
+		}
+		h.end = max(h.end, its.after-1)
+		for _, event := range got {
+			bytes += int64(len(event.Payload.Bytes))
+		}
+		list = append(list, got...)
 	}
-	r.next, r.handed = n+1, n+1
-	return &postrider.EventBatch{Partition: "0", Events: list, End: end}, nil
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.trim()
+	if h.events > 0 {
+		e.inHand = append(e.inHand, h)
+		e.given += int64(h.events)
+	}
+	return list, h, err
 }
 
-// awaitSaved waits until a batch may be handed out, and returns how many events it may have. Who waits has the position saved as
+// take takes events of one tenant into a batch, and returns them if they are in memory.
+func (e *events) take(h *handed, room int) (b *backlog, its run, got []*postrider.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if b, its = e.undone.take(h, room); b == nil || its.first < e.first {
+		return b, its, nil
+	}
+	bytes := int64(0)
+	for at := its.first; at < its.after; at++ {
+		if bytes >= batchBytes {
+			e.undone.putBack(h, b, run{at, its.after})
+			its.after = at
+			break
+		}
+		copied := *e.recent[at-e.first]
+		got = append(got, &copied)
+		bytes += copied.Payload.Size
+	}
+	return b, its, got
+}
+
+// trim drops what was handed out from memory: it is kept no longer than others want it.
+func (e *events) trim() {
+	if e.bytes < recentBytes/2 && len(e.recent) < recentEvents/2 {
+		return
+	}
+	for oldest := e.undone.oldest(); len(e.recent) > 0 && e.first < oldest && (e.bytes >= recentBytes/2 || len(e.recent) >= recentEvents/2); {
+		e.dropFirst()
+	}
+}
+
+func (e *events) putBack(h *handed, b *backlog, its run) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.undone.putBack(h, b, its)
+}
+
+// awaitSaved waits until a batch may be handed out, and returns for how many events there is room. Who waits has the position saved as
 // soon as it moves.
 func (r *eventReader) awaitSaved(ctx context.Context) (room int, err error) {
 	e := r.log
 	var again *time.Timer
 	for {
 		e.mu.Lock()
-		unsaved := r.handed - e.saved // a hole among them counts until what comes after it is saved
-		moved, behind := e.moved, e.committed > e.saved
+		unsaved := e.given - e.kept
+		changed, behind := e.changed, e.dealt > e.kept
 		e.hasty = unsaved >= maxUnsaved
 		e.mu.Unlock()
 		if unsaved < maxUnsaved {
-			return min(batchEvents, int(maxUnsaved-unsaved)), nil
+			return int(maxUnsaved - unsaved), nil
 		}
 		if behind {
 			e.db.writer.nudge() //nolint:contextcheck // what it writes is for all
@@ -96,7 +231,7 @@ func (r *eventReader) awaitSaved(ctx context.Context) (room int, err error) {
 		} else {
 			again.Reset(positionAge)
 		}
-		if err := r.wait(ctx, moved, again.C); err != nil { // the group that has the position may fail: then another is due
+		if err := r.wait(ctx, changed, again.C); err != nil { // the group that has the position may fail: then another is due
 			return 0, err
 		}
 	}
@@ -118,43 +253,31 @@ func (r *eventReader) wait(ctx context.Context, happened <-chan struct{}, late <
 	}
 }
 
-// recent returns what is at hand, up to a number of events, or how far the reader is behind it.
-func (r *eventReader) recent(room int) (list []*postrider.Event, arrived chan struct{}, lag int64) {
-	e := r.log
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if r.next < e.first && r.next < e.tail {
-		return nil, nil, min(e.first, e.tail) - r.next
-	}
-	var bytes int64
-	for i := r.next - e.first; i >= 0 && i < int64(len(e.recent)) && len(list) < room && bytes < batchBytes; i++ {
-		copied := *e.recent[i]
-		list = append(list, &copied)
-		bytes += copied.Payload.Size
-	}
-	for len(list) > 0 && len(e.recent) > 0 && e.first < r.next+int64(len(list)) { // handed out: kept no longer than others want it
-		if e.bytes < recentBytes/2 && len(e.recent) < recentEvents/2 {
-			break
-		}
-		e.dropFirst()
-	}
-	return list, e.arrived, 0
-}
-
 // Commit moves the position; see postrider.EventReader. It is written with the next group, or soon by one of its own.
 func (r *eventReader) Commit(b *postrider.EventBatch) {
-	n, err := parsePosition(b.End)
+	end, err := parsePosition(b.End)
 	if err != nil {
 		return
 	}
-	e := r.log
-	e.mu.Lock()
-	if e.reader != r {
-		e.mu.Unlock()
-		return
+	r.log.mu.Lock()
+	mine := r.log.reader == r
+	r.log.mu.Unlock()
+	if mine {
+		r.log.deal(end)
 	}
-	e.committed = max(e.committed, n+1)
-	ahead := e.committed - e.saved
+}
+
+// deal notes that the batch with an end is done.
+func (e *events) deal(end int64) {
+	e.mu.Lock()
+	if n := slices.IndexFunc(e.inHand, func(h *handed) bool { return h.end == end }); n >= 0 {
+		h := e.inHand[n]
+		e.inHand = slices.Delete(e.inHand, n, n+1)
+		e.undone.done(h)
+		e.dealt += int64(h.events)
+		e.signal()
+	}
+	ahead := e.dealt - e.kept
 	if ahead > 0 && !e.stopped {
 		e.timer.Reset(positionAge)
 	}
@@ -174,6 +297,7 @@ func (r *eventReader) Close() error {
 		return nil
 	}
 	e.reader = nil
+	e.from = e.undone.progress()
 	close(r.closed)
 	e.mu.Unlock()
 	return e.db.writer.do(context.Background(), func(*tx) error { return nil })

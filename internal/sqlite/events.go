@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,7 +18,7 @@ const (
 	maxEventBytes = 64 << 20
 )
 
-// events is a postrider.EventLog of one partition.
+// events is a postrider.EventLog of one partition. Its group reads the events of one tenant in order, and tenants take turns.
 type events struct {
 	db   *DB
 	next int64 // position of the next event; used by the writer only
@@ -29,16 +28,20 @@ type events struct {
 	first   int64              // position of recent[0]
 	tail    int64              // position after the last durable event
 	bytes   int64
-	arrived chan struct{} // closed and replaced when tail moves
+	changed chan struct{} // closed and replaced when there is more to read, or more room to read it
 	reader  *eventReader
 	done    chan struct{} // closed by stop
 	stopped bool
 
-	committed int64         // what the reader has dealt with: the position after it
-	saved     int64         // what of it is durable
-	moved     chan struct{} // closed and replaced when saved moves
-	hasty     bool          // Next waits for that
-	timer     *time.Timer
+	from   progress // where the next reader begins
+	undone undone
+	inHand []*handed // batches, in the order in which they were handed out
+	given  int64     // events handed out, since the log was opened
+	dealt  int64     // of them, those that are done
+	kept   int64     // of them, those that are behind the saved position
+	saved  progress  // the group's position as it is in the file
+	hasty  bool      // Next waits until that moves
+	timer  *time.Timer
 }
 
 var (
@@ -47,18 +50,18 @@ var (
 )
 
 func openEvents(ctx context.Context, db *DB) (*events, error) {
-	e := &events{db: db, arrived: make(chan struct{}), moved: make(chan struct{}), done: make(chan struct{})}
+	e := &events{db: db, changed: make(chan struct{}), done: make(chan struct{})}
 	var last sql.NullInt64
 	if err := db.read.QueryRowContext(ctx, "SELECT max(position) FROM events").Scan(&last); err != nil {
 		return nil, fault("read events", err)
 	}
-	err := db.read.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'events_committed'").Scan(&e.committed)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return nil, fault("read the position", err)
+	var err error
+	if e.saved, err = loadProgress(ctx, db.read); err != nil {
+		return nil, err
 	}
-	e.committed = max(e.committed, 1)
-	e.saved = e.committed
-	e.next = max(last.Int64+1, e.committed) // positions are not used again, though their events are gone
+	e.from = e.saved
+	e.next = max(last.Int64+1, e.saved.after) // positions are not used again, though their events are gone
+	e.undone = newUndone(e.from.least())
 	e.first, e.tail = e.next, e.next
 	e.timer = time.AfterFunc(time.Hour, db.writer.nudge)
 	e.timer.Stop()
@@ -159,20 +162,29 @@ func (e *events) row(values []any, event *postrider.Event, blob, crc int64, now 
 func (e *events) arrive(list []*postrider.Event, end int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if start := end - int64(len(list)); start != e.tail { // a group that failed left a hole
+	start := end - int64(len(list))
+	known := e.reader != nil && e.undone.end >= e.tail && e.undone.unread < mostUnread
+	if start != e.tail { // a group that failed left a hole
 		e.recent, e.bytes, e.first = nil, 0, start
 	}
-	for _, event := range list {
+	for i, event := range list {
 		copied := *event
 		e.recent = append(e.recent, &copied)
 		e.bytes += copied.Payload.Size + eventOverhead
+		if known {
+			e.undone.add(event.Tenant, start+int64(i))
+		}
 	}
 	e.tail = end
 	for len(e.recent) > recentEvents || e.bytes > recentBytes && len(e.recent) > 0 {
 		e.dropFirst()
 	}
-	close(e.arrived)
-	e.arrived = make(chan struct{})
+	e.signal()
+}
+
+func (e *events) signal() {
+	close(e.changed)
+	e.changed = make(chan struct{})
 }
 
 func (e *events) dropFirst() {
@@ -182,23 +194,24 @@ func (e *events) dropFirst() {
 	e.first++
 }
 
-// savePosition writes the reader's position with whatever is written anyway.
+// savePosition writes the group's position with whatever is written anyway.
 func (e *events) savePosition(t *tx) error {
 	e.mu.Lock()
-	committed, saved := e.committed, e.saved
-	e.mu.Unlock()
-	if committed == saved {
+	dealt, saved := e.dealt, e.saved
+	if dealt == e.kept {
+		e.mu.Unlock()
 		return nil
 	}
-	if err := t.exec("INSERT INTO meta (name, value) VALUES ('events_committed', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", committed); err != nil {
+	now := e.undone.progress()
+	e.mu.Unlock()
+	if err := now.save(t, &saved); err != nil {
 		return err
 	}
 	t.onCommit(func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		e.saved = max(e.saved, committed)
-		close(e.moved)
-		e.moved = make(chan struct{})
+		e.saved, e.kept = now, dealt
+		e.signal()
 	})
 	return nil
 }
@@ -285,11 +298,11 @@ func (e *events) hasRecent(n int64, tenant, id string) bool {
 	return i >= 0 && i < int64(len(e.recent)) && e.recent[i].ID == id && e.recent[i].Tenant == tenant
 }
 
-// fannedOut is the position after the last event whose fan-out is recorded.
-func (e *events) fannedOut() int64 {
+// fannedOut is the position after the last event of a tenant whose fan-out is recorded, as those before it are.
+func (e *events) fannedOut(tenant string) int64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.committed
+	return e.undone.fannedOut(tenant)
 }
 
 const eventColumns = "position, tenant, id, type, content_type, accepted_at, trace, size"

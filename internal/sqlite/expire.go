@@ -85,7 +85,7 @@ func (e *events) Expire(ctx context.Context, before time.Time) (int, error) {
 
 func (e *events) expireSome(t *tx, before int64) (int, error) {
 	e.mu.Lock()
-	read := e.saved // only what was read, durably, may go
+	read := e.saved.least() // only what was read, durably, may go
 	e.mu.Unlock()
 	type row struct{ position, blob, accepted int64 }
 	var old []row

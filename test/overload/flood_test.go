@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -151,4 +153,43 @@ func TestFlood(t *testing.T) {
 	}
 	f.awaitAccepted(t, r)
 	t.Logf("afterwards the quiet tenant: p99 %v", quiet.run(t, 20, 20*time.Millisecond).Round(time.Millisecond))
+}
+
+// TestFloodByBatch has a tenant publish 100,000 events by batch, far faster than they are matched, and then another tenant one event: it
+// is matched before those that came before it.
+func TestFloodByBatch(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it floods")
+	}
+	for name, flood := range map[string]struct{ targets, batches, size int }{
+		"of one target": {1, 100, 1000}, "of 500 targets": {500, 1, 1000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := harness.Start(t, t.TempDir(), "--log-level", "error")
+			target := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+			t.Cleanup(target.Close)
+			for i := range flood.targets {
+				as := "Postrider-Tenant: flood"
+				s.Subscribe(t, s.Target(t, fmt.Sprint(target.URL, "/", i), as).ID, []string{"*"}, as)
+			}
+			quiet := newProbe(t, s, "quiet")
+			before := quiet.run(t, 20, 20*time.Millisecond)
+			var wg sync.WaitGroup
+			for range min(flood.batches, 4) {
+				wg.Go(func() {
+					for range max(flood.batches/4, 1) {
+						if status, err := publishBatch(t.Context(), s, "flood", "a.b", flood.size); err != nil || status != http.StatusAccepted {
+							t.Errorf("status %d of a batch, %v", status, err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			took := quiet.run(t, 1, time.Millisecond)
+			queued, all := s.Metric(t, "postrider_deliveries_queued_total"), flood.targets*flood.batches*flood.size
+			t.Logf("the quiet tenant: p99 %v before, its event %v behind the flood; %v of %d deliveries were queued then", before.Round(100*time.Microsecond),
+				took.Round(100*time.Microsecond), queued, all)
+		})
+	}
 }

@@ -1,9 +1,7 @@
 package overload
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -57,29 +55,9 @@ func burst(ctx context.Context, t *testing.T, s *harness.Server) func() {
 	}))
 	t.Cleanup(slow.Close)
 	s.Subscribe(t, s.Target(t, slow.URL, as).ID, []string{"*"}, as)
-	batch := make([]map[string]any, 1000)
-	for i := range batch {
-		batch[i] = map[string]any{"eventType": "burst.a", "payload": "x"}
-	}
-	body, err := json.Marshal(batch)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for range 50 {
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/webhooks/events/batch", bytes.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Authorization", "Bearer "+s.Key)
-		r.Header.Set("Postrider-Tenant", "other")
-		r.Header.Set("Content-Type", "application/json")
-		resp, err := client.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusAccepted {
-			t.Fatalf("status %d of a batch", resp.StatusCode)
+		if status, err := publishBatch(ctx, s, "other", "burst.a", 1000); err != nil || status != http.StatusAccepted {
+			t.Fatalf("status %d of a batch, %v", status, err)
 		}
 	}
 	return func() {}

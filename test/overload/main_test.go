@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -38,6 +39,26 @@ func publish(ctx context.Context, s *harness.Server, tenant, kind, id string, bo
 	defer resp.Body.Close()
 	_, err = io.Copy(io.Discard, resp.Body)
 	return resp.StatusCode, resp.Header.Get("Retry-After"), err
+}
+
+// publishBatch publishes n small events of a tenant at once.
+func publishBatch(ctx context.Context, s *harness.Server, tenant, kind string, n int) (status int, err error) {
+	one := fmt.Sprintf(`{"eventType":%q,"payload":"x"}`, kind)
+	body := "[" + strings.Repeat(one+",", n-1) + one + "]"
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/webhooks/events/batch", strings.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	for name, value := range map[string]string{"Authorization": "Bearer " + s.Key, "Postrider-Tenant": tenant, "Content-Type": "application/json"} {
+		r.Header.Set(name, value)
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, err
 }
 
 // probe is a tenant that does nothing wrong: it publishes at an even pace to a target that answers at once.

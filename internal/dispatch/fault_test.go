@@ -79,6 +79,37 @@ func TestOutcomesGoToTheQueue(t *testing.T) {
 	})
 }
 
+// TestClockSetBackWhileTheLogIsAway: the log is tried again after some seconds, though it was found away by a clock that was hours ahead.
+func TestClockSetBackWhileTheLogIsAway(t *testing.T) {
+	t.Parallel()
+	simulated(t, func(w *world) {
+		t := w.t
+		var ahead atomic.Int64
+		ahead.Store(int64(6 * time.Hour))
+		w.options.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+		w.queue.lease = 12 * time.Hour // else it would have ended by that clock
+		w.answer(func(*http.Request) (*http.Response, error) { return reply(200), nil })
+		w.subscribe("t", 1)
+		w.fail["record"] = errDown
+		stop := w.run()
+		w.send(event("t", "{}"), 1)
+		pass(time.Second)
+		if n := len(w.queue.in(postrider.LaneOutcomes)); n != 1 {
+			t.Errorf("%d items of outcomes, while the log is away", n)
+		}
+		ahead.Store(0)
+		w.with(func() { w.fail["record"] = nil })
+		for range 12 {
+			w.send(event("t", "{}"), 1)
+			pass(time.Second)
+		}
+		stop()
+		if n := len(w.outcomes()); n < 5 {
+			t.Errorf("the log has %d outcomes after 12 s, one a second", n)
+		}
+	})
+}
+
 // TestSettleIsTriedAgain has the queue refuse to settle for a while: nothing is sent twice.
 func TestSettleIsTriedAgain(t *testing.T) {
 	t.Parallel()

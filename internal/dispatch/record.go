@@ -47,13 +47,14 @@ type recorder struct {
 	limit   int64
 	open    atomic.Int64 // deliveries dealt with whose outcome, or the removal of whose item after it, is not durable
 	blocked atomic.Int64 // batches that neither the log nor the queue takes
-	until   atomic.Int64 // in nanoseconds since 1970: before, the outcome log, which is away, is not tried; 0: it is there
+	began   time.Time    // of the monotonic clock: until must not lie far ahead once the wall clock is set back
+	until   atomic.Int64 // in nanoseconds since began: before, the outcome log, which is away, is not tried; 0: it is there
 
 	trials sync.WaitGroup
 }
 
 func newRecorder(d *Dispatcher) *recorder {
-	return &recorder{d: d, limit: maxOpen(d.MaxInFlight), flying: make(chan struct{}, batchesFlying), kicked: make(chan struct{}, 1)}
+	return &recorder{d: d, limit: maxOpen(d.MaxInFlight), began: time.Now(), flying: make(chan struct{}, batchesFlying), kicked: make(chan struct{}, 1)}
 }
 
 // add takes an outcome. It does not block.
@@ -232,10 +233,13 @@ func (r *recorder) ask(ctx context.Context, outcomes []postrider.Outcome) error 
 	return err
 }
 
+// after is a time from now on, as until has it.
+func (r *recorder) after(d time.Duration) int64 { return int64(time.Since(r.began) + d) }
+
 // try has an outcome log that is away record, if it was left alone for long enough, and does not wait for it.
 func (r *recorder) try(ctx context.Context, outcomes []postrider.Outcome) {
-	now, until := r.d.Clock(), r.until.Load()
-	if until == 0 || now.UnixNano() < until || !r.until.CompareAndSwap(until, now.Add(recordTimeout+divertFor).UnixNano()) {
+	until := r.until.Load()
+	if until == 0 || int64(time.Since(r.began)) < until || !r.until.CompareAndSwap(until, r.after(recordTimeout+divertFor)) {
 		return
 	}
 	r.trials.Go(func() {
@@ -252,7 +256,7 @@ func (r *recorder) try(ctx context.Context, outcomes []postrider.Outcome) {
 // lost notes that the outcome log is away. It is told once.
 func (r *recorder) lost(cause error) {
 	r.d.metrics.failures.WithLabelValues("record").Inc()
-	if r.until.Swap(r.d.Clock().Add(divertFor).UnixNano()) == 0 {
+	if r.until.Swap(r.after(divertFor)) == 0 {
 		r.d.Logger.Warn("the outcome log does not take outcomes; they go to the queue", "error", cause)
 	}
 }

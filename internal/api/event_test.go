@@ -90,6 +90,31 @@ func TestPublishFaultsAreNamed(t *testing.T) {
 	s.want(t, 202, "POST", "/webhooks/events?type=a", strings.Repeat("x", 1<<20))
 }
 
+// A body with a content coding is refused: no receiver would hear of it, and the bytes alone do not tell.
+func TestContentEncoding(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	for _, at := range []string{"/webhooks/events?type=a", "/webhooks/events/batch", "/webhooks/targets", "/tenants/acme/keys"} {
+		for _, coding := range []string{"gzip", "br", "identity, gzip", strings.Repeat("x", 1000)} {
+			a := s.want(t, 415, "POST", at, "\x1f\x8b", "Content-Encoding: "+coding)
+			detail := a.json(t)["detail"].(string)
+			if !strings.Contains(detail, coding[:min(len(coding), 20)]) || len(detail) > 200 {
+				t.Errorf("%s: %s", at, detail)
+			}
+			if a.header.Get("Accept-Encoding") != "identity" {
+				t.Errorf("%s does not say what is taken: %v", at, a.header)
+			}
+		}
+	}
+	for _, coding := range []string{"", "identity", "Identity"} {
+		s.want(t, 202, "POST", "/webhooks/events?type=a", "x", "Content-Encoding: "+coding)
+		s.want(t, 202, "POST", "/webhooks/events/batch", `[{"eventType": "a", "payload": "x"}]`, "Content-Encoding: "+coding)
+	}
+	if held := s.budget.Held(); held != 0 {
+		t.Errorf("%d bytes are held", held)
+	}
+}
+
 func TestPublishOverTheBudget(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)

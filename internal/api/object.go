@@ -72,6 +72,19 @@ func (c *call) checkMedia(types []string, mayBeEmpty bool) error {
 	return &statusError{http.StatusUnsupportedMediaType, "the body must be " + strings.Join(types, " or ")}
 }
 
+// checkCoding refuses a body with a content coding: it is not undone here, and no receiver would hear of it.
+func (c *call) checkCoding() error {
+	for _, coding := range c.r.Header["Content-Encoding"] {
+		if coding == "" || strings.EqualFold(coding, "identity") {
+			continue
+		}
+		c.w.Header().Set("Accept-Encoding", "identity")
+		return &statusError{http.StatusUnsupportedMediaType,
+			fmt.Sprintf("Content-Encoding %.40q is not taken: a body is read, and a payload delivered, as it comes, so send it as it is to be read, without the header", coding)}
+	}
+	return nil
+}
+
 // bodyError makes an error of one that came while a body was read.
 func bodyError(err error, limit int64) error {
 	var refused *postrider.Error

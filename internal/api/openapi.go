@@ -87,7 +87,7 @@ func operation(r *route, schemas huma.Registry) *huma.Operation {
 		fails = append([]int{401, 403, 422, 503}, fails...)
 	}
 	if r.in != nil {
-		fails = append([]int{408}, fails...)
+		fails = append([]int{408, 415}, fails...)
 	}
 	for _, status := range fails {
 		op.Responses[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status), Content: fault}

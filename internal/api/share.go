@@ -99,6 +99,9 @@ func widened(r io.Reader, body []byte, limit int64, grow func(int64) error) ([]b
 // readWithin reads a body, which must come at a fair rate: a client that trickles must not hold memory. grow is asked before so many
 // bytes are held.
 func (c *call) readWithin(limit int64, grow func(int64) error) ([]byte, error) {
+	if err := c.checkCoding(); err != nil {
+		return nil, err
+	}
 	if c.r.ContentLength > limit { // before anything is allocated for it
 		return nil, bodyError(&http.MaxBytesError{Limit: limit}, limit)
 	}

@@ -17,10 +17,10 @@ func crud(name, plural string, view, page, input any, create, get, list, patch, 
 	ifMatch := []parameter{{"If-Match", "the ETag that it must have, or several, comma-separated", "string"}}
 	return []*route{
 		{method: http.MethodGet, path: base, id: "list-" + plural, tag: title, summary: "List " + plural + ", oldest first", query: pageParameters, out: page, status: 200, handle: list},
-		{method: http.MethodPost, path: base, id: "create-" + name, tag: title, summary: "Make " + article + name, in: input, out: view, status: 201, fails: []int{400, 413, 415, 422}, handle: create},
+		{method: http.MethodPost, path: base, id: "create-" + name, tag: title, summary: "Make " + article + name, in: input, out: view, status: 201, fails: []int{400, 413, 422}, handle: create},
 		{method: http.MethodGet, path: base + "/{id}", id: "get-" + name, tag: title, summary: "Get " + article + name, out: view, status: 200, fails: []int{404}, handle: get},
 		{method: http.MethodPatch, path: base + "/{id}", id: "change-" + name, tag: title, summary: "Change " + article + name + " by a JSON merge patch (RFC 7396)", headers: ifMatch,
-			in: input, media: "application/merge-patch+json", out: view, status: 200, fails: []int{400, 404, 412, 413, 415, 422}, handle: patch},
+			in: input, media: "application/merge-patch+json", out: view, status: 200, fails: []int{400, 404, 412, 413, 422}, handle: patch},
 		{method: http.MethodDelete, path: base + "/{id}", id: "delete-" + name, tag: title, summary: "Delete " + article + name, query: deletion, headers: ifMatch,
 			status: 204, fails: []int{404, 409, 412, 422}, handle: remove},
 	}
@@ -47,7 +47,7 @@ func (a *API) table() []*route {
 			in: []byte{}, media: "*/*", out: eventID{}, status: 202, fails: []int{413, 422, 503}, handle: publish},
 		{method: http.MethodPost, path: "/webhooks/events/batch", id: "publish-events", tag: "Events",
 			summary: "Publish up to 1,000 events; all are checked before any is written", in: []batchItem{}, out: list[eventID]{}, status: 202,
-			fails: []int{400, 413, 415, 422, 503}, handle: publishBatch},
+			fails: []int{400, 413, 422, 503}, handle: publishBatch},
 		{method: http.MethodGet, path: "/webhooks/events/{id}", id: "get-event", tag: "Events", summary: "Get an event and its newest deliveries",
 			query: []parameter{{"after", "the next of the answer before", "string"}},
 			out:   eventView{}, status: 200, fails: []int{404}, handle: getEvent},

@@ -1,10 +1,12 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -44,7 +46,7 @@ func (d *database) Deliveries(ctx context.Context, tenant string, q postrider.De
 	}
 	var next string
 	if len(rest.parts) > 0 {
-		last, err := d.lastLookedAt(ctx, indexFor(q), of)
+		last, err := d.lastLookedAt(ctx, q, of)
 		if err != nil {
 			return nil, "", err
 		}
@@ -73,14 +75,25 @@ func (d *database) Deliveries(ctx context.Context, tenant string, q postrider.De
 	return records, next, fault("list deliveries", err)
 }
 
-// lastLookedAt is the id of the last row that a page looks at; nil if it looks at all that there are.
-func (d *database) lastLookedAt(ctx context.Context, index string, of conditions) (id []byte, err error) {
-	err = d.db.lists.QueryRowContext(ctx, "SELECT id FROM deliveries "+index+" WHERE "+of.where()+" ORDER BY id DESC LIMIT 1 OFFSET ?",
-		append(of.args, looksAt-1)...).Scan(&id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
+// lastLookedAt is the id of the last row that a page looks at; nil if it looks at all that there are. What is deferred is two runs of
+// the index by state: half of the rows may be of each.
+func (d *database) lastLookedAt(ctx context.Context, q postrider.DeliveryQuery, of conditions) (last []byte, err error) {
+	runs := []string{"TRUE"}
+	if q.State == postrider.StateDeferred && byState(q) {
+		runs = []string{"state = 'pending'", "state = 'retrying'"}
 	}
-	return id, fault("list deliveries", err)
+	for _, run := range runs {
+		var id []byte
+		err := d.db.lists.QueryRowContext(ctx, "SELECT id FROM deliveries "+indexFor(q)+" WHERE "+of.where()+" AND "+run+" ORDER BY id DESC LIMIT 1 OFFSET ?",
+			append(slices.Clip(of.args), looksAt/len(runs)-1)...).Scan(&id)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return nil, fault("list deliveries", err)
+		}
+		if bytes.Compare(id, last) > 0 {
+			last = id
+		}
+	}
+	return last, nil
 }
 
 // indexFor names the index that a query is read by, since SQLite, which knows nothing of the rows, would read all of a
@@ -92,10 +105,14 @@ func indexFor(q postrider.DeliveryQuery) string {
 	case q.TargetID != 0:
 		return "INDEXED BY deliveries_by_target"
 	case q.State != "" && q.State != postrider.StateDelivered:
-		return "INDEXED BY deliveries_waiting"
+		return byStateIndex
 	}
 	return ""
 }
+
+const byStateIndex = "INDEXED BY deliveries_waiting"
+
+func byState(q postrider.DeliveryQuery) bool { return indexFor(q) == byStateIndex }
 
 // conditions are parts of a WHERE and their values.
 type conditions struct {
@@ -149,12 +166,12 @@ func (d *database) conditions(tenant string, q postrider.DeliveryQuery) (of, res
 	return of, rest, limit, nil
 }
 
-// stateIs adds the conditions of a state. What is deferred is two states to its index, so that all of it is read.
+// stateIs adds the conditions of a state.
 func (d *database) stateIs(q postrider.DeliveryQuery, of, rest *conditions) {
 	if q.State == "" {
 		return
 	}
-	if !strings.HasSuffix(indexFor(q), "deliveries_waiting") {
+	if !byState(q) {
 		of = rest
 	}
 	now := d.db.clock().UnixMilli()
@@ -163,7 +180,7 @@ func (d *database) stateIs(q postrider.DeliveryQuery, of, rest *conditions) {
 	}
 	switch q.State {
 	case postrider.StateDeferred:
-		of.add(held, now)
+		rest.add(held, now)
 	case postrider.StatePending, postrider.StateRetrying:
 		of.add("state = ?", string(q.State))
 		rest.add("NOT "+held, now)

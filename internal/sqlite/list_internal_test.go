@@ -23,6 +23,10 @@ func TestListsAreBounded(t *testing.T) {
 	must(t, db.writer.do(t.Context(), func(tx *tx) error {
 		return tx.exec(`INSERT INTO deliveries (` + deliveryColumns + `) SELECT 'globex', id, event_id, type, '', '1', 1, 9, 0, 0, 'pending', '', 0, 0 FROM deliveries`)
 	}))
+	must(t, db.writer.do(t.Context(), func(tx *tx) error {
+		return tx.exec(`INSERT INTO deliveries (` + deliveryColumns + `) SELECT 'initech', id, event_id, type, '', '1', 1, iif(type = 'rare', 9, 8), 0, 1,
+			iif(CAST(id AS TEXT) % 2 = 0, 'retrying', 'pending'), '', 0, 0 FROM deliveries WHERE tenant = 'acme'`)
+	}))
 	for name, c := range map[string]struct {
 		tenant string
 		q      postrider.DeliveryQuery
@@ -33,6 +37,7 @@ func TestListsAreBounded(t *testing.T) {
 		"by type and delivered": {"acme", postrider.DeliveryQuery{EventType: "rare", State: postrider.StateDelivered}, 2},
 		"by event and target":   {"acme", postrider.DeliveryQuery{EventID: "event-80000", TargetID: 9}, 0},
 		"pending":               {"globex", postrider.DeliveryQuery{State: postrider.StatePending}, 0},
+		"deferred":              {"initech", postrider.DeliveryQuery{State: postrider.StateDeferred}, 2},
 	} {
 		q, found, pages := c.q, 0, 0
 		for more := true; more; more = q.After != "" {

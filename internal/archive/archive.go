@@ -48,6 +48,7 @@ type Options struct {
 type Archiver struct {
 	Options
 	metrics *metrics
+	kept    map[string]bool // what expire could not remove when it last tried
 }
 
 // New makes an Archiver.
@@ -67,7 +68,7 @@ func New(o Options) *Archiver {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Archiver{Options: o, metrics: newMetrics(o.Registerer)}
+	return &Archiver{Options: o, metrics: newMetrics(o.Registerer), kept: make(map[string]bool)}
 }
 
 // Run works until ctx ends, then stores what was read, for at most Drain, and returns nil. Whatever fails is tried again.

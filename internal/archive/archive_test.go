@@ -3,6 +3,8 @@ package archive_test
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -270,6 +272,32 @@ func TestExpireMistrustsAJumpingClock(t *testing.T) {
 		}
 		if n := len(db.expired); n < 100 || n > 130 {
 			t.Errorf("%d expiries in 3 hours with one hour of mistrust", n)
+		}
+	})
+}
+
+// TestExpireTellsAnOutageOnce: the first failure of a row is logged, and its end, of each kind of thing apart.
+func TestExpireTellsAnOutageOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		db, e := newDatabase(), &events{}
+		stop := run(t, archive.Options{Outcomes: direct{newLog()}, Queue: newLane(), Database: db, Events: e, Retention: time.Hour, EventRetention: time.Hour,
+			Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		time.Sleep(30 * time.Second) // what follows is between two tries
+		for range 2 {
+			db.refuses(errAway)
+			time.Sleep(time.Hour)
+			db.refuses(nil)
+			time.Sleep(time.Hour)
+		}
+		stop()
+		if n := len(db.expired); n != 240 {
+			t.Errorf("%d tries in 4 hours", n)
+		}
+		failed, over := strings.Count(log.String(), "could not be removed"), strings.Count(log.String(), "is removed again")
+		if failed != 2 || over != 2 || strings.Contains(log.String(), "what=events") {
+			t.Errorf("two outages are told %d times, their ends %d times:\n%s", failed, over, log.String())
 		}
 	})
 }

@@ -38,11 +38,19 @@ func (a *Archiver) expire(ctx context.Context) {
 	}
 }
 
+// expired counts what was removed. The first failure of a row is logged, and its end.
 func (a *Archiver) expired(ctx context.Context, what string, n int, err error) {
 	a.metrics.expired.WithLabelValues(what).Add(float64(n))
-	if err != nil && ctx.Err() == nil {
-		a.Logger.Warn("what is past its retention could not be removed; trying again in a minute", "what", what, "error", err)
+	if ctx.Err() != nil {
+		return
 	}
+	switch failed := a.kept[what]; {
+	case err != nil && !failed:
+		a.Logger.Warn("what is past its retention could not be removed; trying again each minute", "what", what, "error", err)
+	case err == nil && failed:
+		a.Logger.Info("what is past its retention is removed again", "what", what)
+	}
+	a.kept[what] = err != nil
 }
 
 // watch compares the wall clock with the monotonic one.

@@ -122,6 +122,7 @@ type database struct {
 	to      map[string]postrider.Position
 	count   map[string]int
 	expired []time.Time
+	refuse  error // of Expire
 	holes   []string
 }
 
@@ -160,7 +161,13 @@ func (d *database) Expire(_ context.Context, before time.Time) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.expired = append(d.expired, before)
-	return 2, nil
+	return 2, d.refuse
+}
+
+func (d *database) refuses(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refuse = err
 }
 
 func (d *database) stored(partition string) int {

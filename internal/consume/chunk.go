@@ -26,8 +26,11 @@ const (
 type chunk struct {
 	ctx   context.Context
 	parts []part
-	fits  func(*postrider.Item) bool
-	now   time.Time
+
+	tenant string // of the last event
+	mixed  bool   // other events are of other tenants
+	fits   func(*postrider.Item) bool
+	now    time.Time
 
 	packs      []*postrider.Pack
 	open       map[string]*openPack // by tenant: packs that more small events may join
@@ -46,6 +49,11 @@ type openPack struct {
 	pack   *postrider.Pack
 	events int
 	bytes  int64
+}
+
+// hasOthers reports whether there is something of other tenants in a chunk.
+func (k *chunk) hasOthers(tenant string) bool {
+	return k.mixed || len(k.outcomes) > 0 && k.tenant != tenant
 }
 
 // part is how many events of a batch end in a chunk.
@@ -90,6 +98,7 @@ func (k *chunk) add(e *postrider.Event, refs []match.Ref, version uint64, refuse
 		deliveries = append(deliveries, postrider.Delivery{ID: postrider.NewDeliveryID(e, r.TargetID), Event: e, TargetID: r.TargetID,
 			Version: version, Start: e.AcceptedAt})
 	}
+	k.mixed, k.tenant = k.hasOthers(e.Tenant), e.Tenant
 	k.outcomes = append(k.outcomes, fan)
 	if refused {
 		k.giveUp(deliveries)

@@ -46,9 +46,7 @@ func (p *partition) write() {
 			p.admitMore(b)
 		}
 		k.of(b)
-		k.seal()
-		p.put(k)
-		p.send(k)
+		p.hand(k)
 	}
 }
 
@@ -63,7 +61,7 @@ func (p *partition) receive() *batch {
 
 func (p *partition) admit(b *batch) {
 	p.turns.add(b)
-	if !b.Unordered {
+	if !b.Unordered || len(b.Events) == 0 {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.open = append(p.open, b)
@@ -102,9 +100,18 @@ func (p *partition) fanOut(k *chunk, e read) (*chunk, int) {
 	refs, version := p.Cache.Match(e.Tenant, e.Type, p.refs[:0])
 	p.refs = refs
 	p.metrics.matched(len(refs) > 0)
+	if k.hasOthers(e.Tenant) && p.mustStore(e.Event, refs) { // they do not wait for a store
+		p.hand(k)
+		k = p.newChunk()
+		k.of(e.batch)
+	}
 	event, refused := p.refer(e.batch.ctx, e.Event, refs)
 	span.Matched(len(refs))
 	span.End()
+	if e.batch.ctx.Err() != nil { // it may not have been stored
+		k.ends(e.batch)
+		return k, 0
+	}
 	for n := len(refs); ; {
 		some := refs[:min(len(refs), maxTargets)]
 		k.add(event, some, version, refused)
@@ -112,9 +119,7 @@ func (p *partition) fanOut(k *chunk, e read) (*chunk, int) {
 			k.ends(e.batch)
 		}
 		if k.full() {
-			k.seal()
-			p.put(k)
-			p.send(k)
+			p.hand(k)
 			k = p.newChunk()
 		}
 		if len(refs) == 0 {
@@ -124,7 +129,12 @@ func (p *partition) fanOut(k *chunk, e read) (*chunk, int) {
 	}
 }
 
-func (p *partition) send(k *chunk) { p.chunks <- k }
+// hand puts a chunk and hands it on.
+func (p *partition) hand(k *chunk) {
+	k.seal()
+	p.put(k)
+	p.chunks <- k
+}
 
 // confirm waits until each chunk in turn is in the queue, puts again what failed, and records what came of it.
 func (p *partition) confirm() {

@@ -11,16 +11,21 @@ import (
 // refer chooses how the queue refers to an event's payload: by its position where the log reads cheaply, else inline up to
 // the limit, else by a key under which it is stored here. It reports true if the payload cannot be stored at all.
 func (p *partition) refer(ctx context.Context, e *postrider.Event, refs []match.Ref) (*postrider.Event, bool) {
-	switch {
-	case e.Payload.Log || e.Payload.Key != "" || !wanted(refs):
-		return e, false
-	case p.cheap:
-		e.Payload.Log = true
-		return e, false
-	case e.Payload.Size <= p.InlineLimit && p.fitsInline(e):
-		return e, false
+	if p.mustStore(e, refs) {
+		return p.store(ctx, e)
 	}
-	return p.store(ctx, e)
+	e.Payload.Log = e.Payload.Log || p.cheap && e.Payload.Key == "" && wanted(refs)
+	return e, false
+}
+
+func (p *partition) mustStore(e *postrider.Event, refs []match.Ref) bool {
+	switch {
+	case e.Payload.Log || e.Payload.Key != "" || p.cheap || !wanted(refs):
+		return false
+	case e.Payload.Size <= p.InlineLimit && p.fitsInline(e):
+		return false
+	}
+	return true
 }
 
 // wanted reports whether some target is on.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // Events of a tenant whose fan-out is large do not hold up another's that were read after them; nor does their batch hold up the other's,
@@ -78,4 +79,21 @@ func (w *world) letGo(n int) {
 		one(nil)
 		synctest.Wait()
 	}
+}
+
+// What is matched does not wait for a payload store that another tenant's event needs.
+func TestNobodyWaitsForAnothersStore(t *testing.T) {
+	t.Parallel()
+	in(t, func(w *world) {
+		w.subscribe("quiet", "a", on, 1000)
+		w.subscribe("big", "a", on, 1)
+		stop := w.run()
+		w.failing("store", errDown)
+		w.feed(batchOf("0", event(1, "quiet", "a", 1)), batchOf("0", event(2, "big", "a", 5000)))
+		w.quietIsEarly(0)
+		w.failing("store", nil)
+		time.Sleep(time.Minute)
+		w.expect(1, 2)
+		stop()
+	})
 }

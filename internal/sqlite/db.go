@@ -238,5 +238,8 @@ func (db *DB) close() error {
 	if db.write != nil {
 		errs = append(errs, db.write.Close())
 	}
+	if db.mover != nil {
+		db.mover.closeFile()
+	}
 	return errors.Join(errs...)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/postrider/postrider"
@@ -24,6 +25,8 @@ const (
 const (
 	mostUnread = 1 << 20
 	lookStep   = 64 << 10 // read at a time of what was there before the reader
+
+	manyTenants = 64
 )
 
 // eventReader reads the one partition.
@@ -125,15 +128,14 @@ func (r *eventReader) Next(ctx context.Context) (*postrider.EventBatch, error) {
 			return nil, err
 		}
 		list, h, err := e.gather(ctx, room)
-		if len(list) > 0 {
+		switch {
+		case len(list) > 0:
 			return &postrider.EventBatch{Partition: "0", Events: list, End: position(h.end), Unordered: true}, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if h.events > 0 { // they are gone
+		case h.events > 0: // they are gone
 			e.deal(h.end)
 			continue
+		case err != nil:
+			return nil, err
 		}
 		if err := r.wait(ctx, changed, nil); err != nil {
 			return nil, err
@@ -143,23 +145,13 @@ func (r *eventReader) Next(ctx context.Context) (*postrider.EventBatch, error) {
 
 // gather takes the events whose turn it is, within the room that there is, and says what it took. With an error it took what it could.
 func (e *events) gather(ctx context.Context, room int) (list []*postrider.Event, h *handed, err error) {
-	h = &handed{}
-	for bytes := int64(0); h.events < min(room, batchEvents) && bytes < batchBytes; {
-		b, its, got := e.take(h, room-h.events)
-		if b == nil {
-			break
+	list, h, absent := e.take(room)
+	if len(absent) > 0 {
+		var loaded []*postrider.Event
+		if loaded, err = e.loadRuns(ctx, absent); err != nil {
+			e.putBack(h, absent) // others come first then
 		}
-		if got == nil {
-			if got, err = e.load(ctx, its.first, its.after-1, its.len(), batchBytes-bytes); err != nil {
-				e.putBack(h, b, its)
-				break
-			}
-		}
-		h.end = max(h.end, its.after-1)
-		for _, event := range got {
-			bytes += int64(len(event.Payload.Bytes))
-		}
-		list = append(list, got...)
+		list = append(loaded, list...) // a tenant's later ones are those in memory
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -171,25 +163,68 @@ func (e *events) gather(ctx context.Context, room int) (list []*postrider.Event,
 	return list, h, err
 }
 
-// take takes events of one tenant into a batch, and returns them if they are in memory.
-func (e *events) take(h *handed, room int) (b *backlog, its run, got []*postrider.Event) {
+// taken is a run of a tenant's.
+type taken struct {
+	of  *backlog
+	its run
+}
+
+// take takes events for a batch, and returns those that are in memory.
+func (e *events) take(room int) (list []*postrider.Event, h *handed, absent []taken) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if b, its = e.undone.take(h, room); b == nil || its.first < e.first {
-		return b, its, nil
-	}
-	bytes := int64(0)
-	for at := its.first; at < its.after; at++ {
-		if bytes >= batchBytes {
-			e.undone.putBack(h, b, run{at, its.after})
-			its.after = at
+	h = &handed{}
+	for bytes := int64(0); h.events < min(room, batchEvents) && bytes < batchBytes; {
+		b, its := e.undone.take(h, room-h.events)
+		if b == nil {
 			break
 		}
-		copied := *e.recent[at-e.first]
-		got = append(got, &copied)
-		bytes += copied.Payload.Size
+		if its.first < e.first {
+			absent = append(absent, taken{b, its})
+			h.end = max(h.end, its.after-1)
+			continue
+		}
+		for at := its.first; at < its.after; at++ {
+			if bytes >= batchBytes {
+				e.undone.putBack(h, b, run{at, its.after})
+				its.after = at
+				break
+			}
+			copied := *e.recent[at-e.first]
+			list = append(list, &copied)
+			bytes += copied.Payload.Size
+		}
+		h.end = max(h.end, its.after-1)
 	}
-	return b, its, got
+	return list, h, absent
+}
+
+// loadRuns reads events from the file, those of a tenant in order.
+func (e *events) loadRuns(ctx context.Context, runs []taken) ([]*postrider.Event, error) {
+	if len(runs) == 1 {
+		its := runs[0].its
+		return e.load(ctx, its.first, its.after-1, its.len(), batchBytes)
+	}
+	list := []byte{'['}
+	for _, r := range runs {
+		for at := r.its.first; at < r.its.after; at++ {
+			list = append(strconv.AppendInt(list, at, 10), ',')
+		}
+	}
+	list[len(list)-1] = ']'
+	rows, err := e.db.often.query(ctx, "SELECT "+eventColumns+", blob, payload, crc FROM events WHERE position IN (SELECT value FROM json_each(?)) ORDER BY position", string(list))
+	if err != nil {
+		return nil, fault("read events", err)
+	}
+	return e.loaded(ctx, rows, batchBytes)
+}
+
+func (e *events) putBack(h *handed, runs []taken) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, r := range slices.Backward(runs) {
+		e.undone.putBack(h, r.of, r.its)
+	}
 }
 
 // trim drops what was handed out from memory: it is kept no longer than others want it.
@@ -200,12 +235,6 @@ func (e *events) trim() {
 	for oldest := e.undone.oldest(); len(e.recent) > 0 && e.first < oldest && (e.bytes >= recentBytes/2 || len(e.recent) >= recentEvents/2); {
 		e.dropFirst()
 	}
-}
-
-func (e *events) putBack(h *handed, b *backlog, its run) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.undone.putBack(h, b, its)
 }
 
 // awaitSaved waits until a batch may be handed out, and returns for how many events there is room. Who waits has the position saved as

@@ -33,15 +33,16 @@ type events struct {
 	done    chan struct{} // closed by stop
 	stopped bool
 
-	from   progress // where the next reader begins
-	undone undone
-	inHand []*handed // batches, in the order in which they were handed out
-	given  int64     // events handed out, since the log was opened
-	dealt  int64     // of them, those that are done
-	kept   int64     // of them, those that are behind the saved position
-	saved  progress  // the group's position as it is in the file
-	hasty  bool      // Next waits until that moves
-	timer  *time.Timer
+	from    progress // where the next reader begins
+	undone  undone
+	inHand  []*handed // batches, in the order in which they were handed out
+	given   int64     // events handed out, since the log was opened
+	dealt   int64     // of them, those that are done
+	kept    int64     // of them, those that are behind the saved position
+	saved   progress  // the group's position as it is in the file
+	savedAt time.Time
+	hasty   bool // Next waits until that moves
+	timer   *time.Timer
 }
 
 var (
@@ -198,7 +199,7 @@ func (e *events) dropFirst() {
 func (e *events) savePosition(t *tx) error {
 	e.mu.Lock()
 	dealt, saved := e.dealt, e.saved
-	if dealt == e.kept {
+	if dealt == e.kept || e.maySaveLater() {
 		e.mu.Unlock()
 		return nil
 	}
@@ -210,10 +211,15 @@ func (e *events) savePosition(t *tx) error {
 	t.onCommit(func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		e.saved, e.kept = now, dealt
+		e.saved, e.kept, e.savedAt = now, dealt, time.Now()
 		e.signal()
 	})
 	return nil
+}
+
+// maySaveLater reports whether the position need not be saved yet, and costs something: it tells of each tenant that is behind.
+func (e *events) maySaveLater() bool {
+	return e.reader != nil && !e.hasty && len(e.undone.tenants) > manyTenants && e.dealt-e.kept < positionLead && time.Since(e.savedAt) < positionAge
 }
 
 // Read returns one event; see postrider.EventLog.
@@ -336,6 +342,9 @@ func (e *events) readChunks(ctx context.Context, list []*postrider.Event, blobs 
 			continue
 		}
 		bytes, err := e.db.chunks.read(ctx, blob.number, p.Size)
+		if postrider.CodeOf(err) == postrider.CodeNotFound { // a part is missing: as one that is damaged
+			continue
+		}
 		if err != nil {
 			return err
 		}

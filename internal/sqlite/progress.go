@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"errors"
-	"slices"
 )
 
 // progress is how far the group has come. All before the position after is done, of all tenants but those that are behind it: theirs are
@@ -18,11 +17,7 @@ type progress struct {
 	behind map[string]int64
 }
 
-// mostBehind bounds what is written. If more tenants are behind, it tells less than is done.
-const (
-	mostBehind = 4096
-	sumBytes   = 8
-)
+const sumBytes = 8
 
 // done reports whether an event is.
 func (p *progress) done(tenant string, at int64) bool {
@@ -42,22 +37,13 @@ func (p *progress) least() int64 {
 // progress is the position of what is done so far.
 func (u *undone) progress() progress {
 	p := progress{after: u.reached}
-	var behind []*backlog
 	for _, b := range u.tenants {
-		if b.least() < u.reached {
-			behind = append(behind, b)
+		if least := b.least(); least < u.reached {
+			if p.behind == nil {
+				p.behind = make(map[string]int64)
+			}
+			p.behind[b.tenant] = least
 		}
-	}
-	if len(behind) > mostBehind {
-		slices.SortFunc(behind, func(a, b *backlog) int { return int(a.least() - b.least()) })
-		p.after = behind[mostBehind].least()
-		behind = behind[:mostBehind]
-	}
-	if len(behind) > 0 {
-		p.behind = make(map[string]int64, len(behind))
-	}
-	for _, b := range behind {
-		p.behind[b.tenant] = b.least()
 	}
 	return p
 }
@@ -107,7 +93,10 @@ func loadProgress(ctx context.Context, db *sql.DB) (p progress, err error) {
 		return p, fault("read the position", err)
 	}
 	p.after = max(p.after, 1)
-	p.decode(behind)
+	var whole progress
+	if whole.decode(behind); whole.least() == p.after { // else a version that knows nothing of it has gone on since
+		p = whole
+	}
 	return p, nil
 }
 

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"container/heap"
 	"math"
 	"slices"
 )
@@ -20,8 +19,8 @@ const (
 // tenant's events stay in order.
 type undone struct {
 	tenants map[string]*backlog // that have something undone
-	round   round               // those with unread events that have not had their turn
-	later   []*backlog          // those that have had it, and have more
+	round   []*backlog          // whose turn comes in this round, by their oldest event
+	later   []*backlog          // those that have had it and have more, and those that came since the round began
 	turn    *backlog            // whose turn it is; nil: nobody's
 	left    int                 // events of the turn
 	unread  int
@@ -84,7 +83,7 @@ func (u *undone) add(tenant string, at int64) {
 func (u *undone) enqueue(b *backlog) {
 	if !b.queued {
 		b.queued = true
-		heap.Push(&u.round, b)
+		u.later = append(u.later, b)
 	}
 }
 
@@ -116,12 +115,13 @@ func (u *undone) next(h *handed, room int) bool {
 	for range len(u.round) + len(u.later) + 1 {
 		if len(u.round) == 0 {
 			u.round, u.later = u.later, nil
-			heap.Init(&u.round)
+			slices.SortFunc(u.round, func(a, b *backlog) int { return int(a.unread[0].first - b.unread[0].first) })
 		}
 		if len(u.round) == 0 || h.events > 0 && (h.alone || u.round[0].events > fewEvents) {
 			return false
 		}
-		b := heap.Pop(&u.round).(*backlog)
+		b := u.round[0]
+		u.round = u.round[1:]
 		u.turn, u.left = b, min(b.events, b.allowed(room), batchEvents-h.events)
 		if len(u.round)+len(u.later) > 0 {
 			u.left = min(u.left, turnEvents)
@@ -152,7 +152,7 @@ func (u *undone) pass() {
 	}
 }
 
-// putBack takes out of a batch what was taken last, and makes it unread again.
+// putBack takes out of a batch what was taken of a tenant last, and makes it unread again.
 func (u *undone) putBack(h *handed, b *backlog, its run) {
 	u.unread += its.len()
 	b.events += its.len()
@@ -194,14 +194,14 @@ func (h *handed) add(b *backlog, its run) {
 	h.tenants = append(h.tenants, b)
 }
 
-// remove takes out of a batch what was added last.
+// remove takes out of a batch what was added of a tenant last.
 func (h *handed) remove(b *backlog, its run) {
 	h.events -= its.len()
 	b.held -= its.len()
 	last := &b.inHand[len(b.inHand)-1]
 	if last.events -= its.len(); last.events == 0 {
 		b.inHand = b.inHand[:len(b.inHand)-1]
-		h.tenants = h.tenants[:len(h.tenants)-1]
+		h.tenants = slices.DeleteFunc(h.tenants, func(of *backlog) bool { return of == b })
 	}
 }
 
@@ -224,19 +224,4 @@ func (u *undone) fannedOut(tenant string) int64 {
 		return min(b.least(), u.reached)
 	}
 	return u.reached
-}
-
-// round has the tenant with the oldest unread event first.
-type round []*backlog
-
-func (r round) Len() int           { return len(r) }
-func (r round) Less(i, j int) bool { return r[i].unread[0].first < r[j].unread[0].first }
-func (r round) Swap(i, j int)      { r[i], r[j] = r[j], r[i] }
-func (r *round) Push(x any)        { *r = append(*r, x.(*backlog)) }
-func (r *round) Pop() any {
-	last := len(*r) - 1
-	b := (*r)[last]
-	(*r)[last] = nil
-	*r = (*r)[:last]
-	return b
 }

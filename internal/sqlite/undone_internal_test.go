@@ -300,3 +300,96 @@ func TestTurnsOverARestart(t *testing.T) {
 		t.Error("nobody is behind, and the file still tells of some")
 	}
 }
+
+// Who has a backlog comes in each round, however many others publish as fast as is read.
+func TestABacklogHasItsTurn(t *testing.T) {
+	t.Parallel()
+	u := newUndone(1)
+	at, small := int64(1), 0
+	publish := func(tenant string) {
+		u.add(tenant, at)
+		at++
+	}
+	for range 2000 {
+		publish("first")
+	}
+	first := 0
+	for n := 500; first < 2000; {
+		for range n {
+			publish(fmt.Sprint("small-", small%500))
+			small++
+		}
+		if small > 100_000 {
+			t.Fatalf("%d of 2,000 events came, and %d of others that were published after them", first, small)
+		}
+		h := &handed{}
+		for n = 0; h.events < batchEvents; {
+			b, its := u.take(h, maxUnsaved-h.events)
+			if b == nil {
+				break
+			}
+			if b.tenant == "first" {
+				first += its.len()
+			} else {
+				n += its.len()
+			}
+		}
+		u.done(h)
+	}
+}
+
+// A payload of which a part is gone holds up nobody's events.
+func TestAnIncompletePayloadHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := openDB(t, dir)
+	bad := event("bad", make([]byte, 600<<10))
+	appendEvents(t, db, bad)
+	other := event("good", []byte("x"))
+	other.Tenant = "other"
+	appendEvents(t, db, other)
+	if err := db.writer.do(t.Context(), func(tx *tx) error {
+		return tx.exec("DELETE FROM chunks WHERE id = (SELECT max(id) FROM chunks)")
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db = openDB(t, dir) // which has nothing in memory
+	r, err := db.Events().Reader(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seen := 0; seen < 2; {
+		b, err := r.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen += len(b.Events)
+	}
+	if _, err := db.Events().Read(t.Context(), bad.Position); postrider.CodeOf(err) != postrider.CodeMalformed {
+		t.Errorf("the payload is read: %v", err)
+	}
+}
+
+// A version that does not know of tenants that are behind leaves what tells of them as it is. It is out of date then.
+func TestProgressAfterAnOlderVersion(t *testing.T) {
+	t.Parallel()
+	db := openDB(t, t.TempDir())
+	p := progress{after: 9, behind: map[string]int64{"acme": 3}}
+	if err := db.writer.do(t.Context(), func(tx *tx) error { return p.save(tx, &progress{}) }); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := loadProgress(t.Context(), db.read); err != nil || !reflect.DeepEqual(got, p) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if err := db.writer.do(t.Context(), func(tx *tx) error {
+		return tx.exec("UPDATE meta SET value = 9 WHERE name = 'events_committed'")
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := loadProgress(t.Context(), db.read); err != nil || got.after != 9 || got.behind != nil {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}

@@ -132,7 +132,7 @@ func (r *eventReader) Next(ctx context.Context) (*postrider.EventBatch, error) {
 		case len(list) > 0:
 			return &postrider.EventBatch{Partition: "0", Events: list, End: position(h.end), Unordered: true}, nil
 		case h.events > 0: // they are gone
-			e.deal(h.end)
+			e.deal(h.end) //nolint:contextcheck // what it has written is for all
 			continue
 		case err != nil:
 			return nil, err

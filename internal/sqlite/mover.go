@@ -43,18 +43,18 @@ func newMover(ctx context.Context, path string, log *slog.Logger) (*mover, error
 	}
 	conn, err := db.Conn(ctx)
 	if err != nil {
-		db.Close()
+		_ = db.Close()
 		return nil, fault("open the file", err)
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		conn.Close()
-		db.Close()
+		_ = conn.Close()
+		_ = db.Close()
 		return nil, fault("open the file", err)
 	}
 	m := &mover{db: db, conn: conn, file: file, log: log, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
 	m.close = sync.OnceValue(m.end)
-	go m.run()
+	go m.run() //nolint:contextcheck // it ends with close
 	return m, nil
 }
 

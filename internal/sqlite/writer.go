@@ -78,7 +78,7 @@ func newWriter(ctx context.Context, db *sql.DB, m *mover, r prometheus.Registere
 	w.timer = time.AfterFunc(time.Hour, w.signal)
 	w.timer.Stop()
 	w.tx = &tx{ctx: context.WithoutCancel(ctx), conn: conn, stmts: map[string]*sql.Stmt{}}
-	go w.loop()
+	go w.loop() //nolint:contextcheck // it ends with close
 	return w, nil
 }
 

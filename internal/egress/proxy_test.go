@@ -51,10 +51,11 @@ func (p *connectProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer far.Close()
-	io.WriteString(near, "HTTP/1.1 200 Connection established\r\n\r\n")
+	answer := "HTTP/1.1 200 Connection established\r\n\r\n"
 	if p.early {
-		io.WriteString(near, "HTTP/1.1 200 OK\r\n\r\n")
+		answer += "HTTP/1.1 200 OK\r\n\r\n" // in one write: what comes later can't be told from what the target sends
 	}
+	io.WriteString(near, answer)
 	done := make(chan struct{})
 	go func() { defer close(done); io.Copy(far, near); far.Close() }()
 	io.Copy(near, far)

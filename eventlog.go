@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// EventLog is the seam of published events: a log, in partitions, that is read in order by a group of consumers and
-// again by position. Engines: sqlite, kafka. Suite: internal/eventstest.
+// EventLog is the seam of published events: a log, in partitions, that is read by a group of consumers, a tenant's events in a partition
+// in order, and again by position. Engines: sqlite, kafka. Suite: internal/eventstest.
 //
 // All methods are safe for concurrent use.
 type EventLog interface {

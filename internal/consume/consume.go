@@ -1,8 +1,8 @@
 // Package consume is the consumer role: it reads events, matches each against the subscription cache, queues a delivery for
 // every target, records the fan-out, and commits the event's position once both are durable.
 //
-// Partitions are worked on side by side. Within one, events are written one chunk after the other without waiting, and
-// waited for in the same order, so that the engines can commit in groups and positions still never run ahead.
+// Partitions are worked on side by side. Within one, tenants take turns, and what comes of their events is written one chunk after the
+// other without waiting, and waited for in the same order, so that the engines can commit in groups and positions still never run ahead.
 package consume
 
 import (

@@ -18,22 +18,35 @@ func (d *Database) Archive(ctx context.Context, b *postrider.OutcomeBatch) error
 	ctx, cancel := bounded(ctx, archiveTime)
 	defer cancel()
 	s := stage(b.Outcomes)
-	copying := len(s.rows) >= copyFrom
+	way := together
 	var err error
 	for range changeTries {
-		err = pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error { return d.store(ctx, tx, b, s, copying) })
+		err = pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error { return d.store(ctx, tx, b, s, way) })
 		state := stateOf(err)
 		if state != "40001" && state != "40P01" && state != "23505" {
 			break
 		}
-		copying = false // another archiver is at the same
+		way = alone
 	}
 	return fault(ctx, "archive", err)
 }
 
-func (d *Database) store(ctx context.Context, tx pgx.Tx, b *postrider.OutcomeBatch, s *staged, copying bool) error {
+// way is how a batch is stored. Archivers work together, of which none meets another's rows but while a partition changes hands. Then
+// COPY finds that the other was first, or each waits for a row that the other holds, and the server ends one of them. That one
+// tries again alone: when the others have ended their transactions, and before any begins another.
+type way string
+
+const (
+	together way = "SELECT pg_advisory_xact_lock_shared(" + archiveLock + ")"
+	alone    way = "SELECT pg_advisory_xact_lock(" + archiveLock + ")"
+)
+
+// archiveLock is one in each schema.
+const archiveLock = "hashtextextended('postrider.archive.' || current_schema(), 0)"
+
+func (d *Database) store(ctx context.Context, tx pgx.Tx, b *postrider.OutcomeBatch, s *staged, way way) error {
 	if len(s.rows) > 0 || len(s.heads) > 0 {
-		if err := d.write(ctx, tx, s, copying); err != nil {
+		if err := d.write(ctx, tx, s, way); err != nil {
 			return err
 		}
 	}
@@ -46,8 +59,8 @@ func (d *Database) store(ctx context.Context, tx pgx.Tx, b *postrider.OutcomeBat
 	return err
 }
 
-// staged is a batch as it is written: rows in the order of their keys, so that two archivers never wait for each other in a
-// ring, and neighbours in an index are written together.
+// staged is a batch as it is written: rows in the order of their keys, so that neighbours in an index are written together, and two
+// archivers seldom wait for each other in a ring.
 type staged struct {
 	rows  []row
 	heads []head

@@ -24,10 +24,11 @@ type mark struct {
 
 func (h *head) mark() mark { return mark{h.key, h.accepted.UnixMilli(), h.Position} }
 
-// known asks the tables, within the span of the batch's acceptance times, so that other days are left alone.
-func (s *staged) known(ctx context.Context, tx pgx.Tx) (known, error) {
+// known asks the tables, within the span of the batch's acceptance times, so that other days are left alone. It takes the lock first.
+func (s *staged) known(ctx context.Context, tx pgx.Tx, way way) (known, error) {
 	k := known{make(map[postrider.DeliveryID]bool), make(map[mark]bool)}
 	b := &pgx.Batch{}
+	b.Queue(string(way))
 	if len(s.rows) > 0 {
 		least, most := s.rows[0].Record.ID, s.rows[0].Record.ID
 		for i := range s.rows {

@@ -69,16 +69,16 @@ func firstAttempt() string {
 // copyFrom is how many rows a batch must have for COPY to be worth its round trips.
 const copyFrom = 100
 
-// write stores what is staged. With copying, what the tables do not have yet goes in by COPY; if another archiver stores the same
+// write stores what is staged. What the tables do not have yet goes in by COPY, if it is much; where another archiver stores the same
 // at this moment, that fails with 23505, unique_violation.
-func (d *Database) write(ctx context.Context, tx pgx.Tx, s *staged, copying bool) error {
-	known, err := s.known(ctx, tx)
+func (d *Database) write(ctx context.Context, tx pgx.Tx, s *staged, way way) error {
+	known, err := s.known(ctx, tx, way)
 	if err != nil {
 		return err
 	}
 	heads := s.withStubs(known)
 	old, oldHeads := s.rows, heads
-	if copying {
+	if way == together && len(s.rows) >= copyFrom {
 		var fresh []row
 		var freshHeads []head
 		fresh, old = split(s.rows, func(r *row) bool { return !known.deliveries[r.Record.ID] })

@@ -114,7 +114,7 @@ func (c *checker) all() error {
 	if err := c.pages(); err != nil || !c.report.OK() { // what stands on damaged pages means nothing
 		return err
 	}
-	for _, step := range []func() error{c.counts, c.positions, c.payloads, c.checksums, c.entities, c.deliveries, c.queued} {
+	for _, step := range []func() error{c.counts, c.positions, c.payloads, c.checksums, c.entities, c.deliveries, c.byTarget, c.queued} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -136,7 +136,7 @@ func (c *checker) pages() error {
 	})
 }
 
-var tables = []string{"events", "chunks", "payloads", "queue", "targets", "filters", "subscriptions", "keys", "event_heads", "deliveries", "attempts",
+var tables = []string{"events", "chunks", "payloads", "queue", "targets", "filters", "subscriptions", "keys", "event_heads", "deliveries", "attempts", "target_deliveries",
 	"outcome_log", "notices"}
 
 func (c *checker) counts() error {

@@ -163,6 +163,37 @@ func (c *checker) deliveries() error {
 	})
 }
 
+// byTarget checks that deliveries are found by their targets: by the index, or in the tail.
+func (c *checker) byTarget() error {
+	tail := map[targeted]struct{}{}
+	err := c.each("SELECT seq, pairs FROM target_tail", func(rows *sql.Rows) error {
+		var seq int64
+		var pairs []byte
+		err := rows.Scan(&seq, &pairs)
+		if len(pairs)%pairSize != 0 {
+			c.report.faultf("row %d of the deliveries by target has %d bytes, which is no multiple of %d", seq, len(pairs), pairSize)
+		}
+		for _, p := range decodeTargeted(pairs) {
+			tail[p] = struct{}{}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.each(`SELECT target_id, id FROM deliveries d
+		WHERE NOT EXISTS (SELECT 1 FROM target_deliveries i WHERE i.target_id = d.target_id AND i.id = d.id)`, func(rows *sql.Rows) error {
+		var x targeted
+		var id []byte
+		err := rows.Scan(&x.target, &id)
+		copy(x.id[:], id)
+		if _, there := tail[x]; !there {
+			c.report.faultf("delivery %x is not found by its target %d", id, x.target)
+		}
+		return err
+	})
+}
+
 func decodesOutcomes(b []byte) error { _, err := wire.DecodeOutcomes(b); return err }
 
 func (c *checker) decoded(what string, id any, body []byte, decode func([]byte) error) {

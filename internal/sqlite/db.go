@@ -58,6 +58,7 @@ type DB struct {
 	payloads *payloads
 	database *database
 	outcomes *outcomes
+	byTarget *byTarget
 
 	closeOnce sync.Once
 	closeErr  error
@@ -151,8 +152,10 @@ func (db *DB) openEngines(ctx context.Context) error {
 	if db.database, err = openDatabase(ctx, db); err != nil {
 		return err
 	}
-	db.outcomes, err = openOutcomes(ctx, db)
-	return err
+	if db.outcomes, err = openOutcomes(ctx, db); err != nil {
+		return err
+	}
+	return db.outcomes.restore(ctx)
 }
 
 // use says what connections are for: the pragmas that the guarantees rest on, and whether they may store into the index of the -wal file.

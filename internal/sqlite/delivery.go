@@ -38,53 +38,117 @@ const held = "(state IN ('pending', 'retrying') AND EXISTS (SELECT 1 FROM holds 
 // looksAt is how many rows a page looks at where no index has all that a list asks for: some 0.1 s. Then it ends short.
 const looksAt = 50_000
 
+// listedAtOnce is how many deliveries one statement looks up by their ids.
+const listedAtOnce = 500
+
 // Deliveries lists newest first; see postrider.Archive.
 func (d *database) Deliveries(ctx context.Context, tenant string, q postrider.DeliveryQuery) ([]postrider.DeliveryRecord, string, error) {
 	of, rest, limit, err := d.conditions(tenant, q)
 	if err != nil {
 		return nil, "", err
 	}
+	if byTargetOf(q) {
+		if others, err := d.ofAnother(ctx, tenant, q.TargetID, &rest); others || err != nil {
+			return nil, "", err
+		}
+	}
 	var next string
 	if len(rest.parts) > 0 {
-		last, err := d.lastLookedAt(ctx, q, of)
+		last, err := d.lastLookedAt(ctx, tenant, q, of)
 		if err != nil {
 			return nil, "", err
 		}
 		if last != nil {
-			of.add("id >= ?", last)
+			of.notBelow(last)
 			next = hex.EncodeToString(last)
 		}
 	}
+	of.add("tenant = ?", tenant)
 	of.add(strings.Join(append([]string{"TRUE"}, rest.parts...), " AND "), rest.args...)
-	now := d.db.clock().UnixMilli()
-	rows, err := d.db.lists.QueryContext(ctx, "SELECT "+deliveryColumns+", "+held+" FROM deliveries "+indexFor(q)+" WHERE "+of.where()+" ORDER BY id DESC LIMIT ?",
-		append(append([]any{now}, of.args...), limit+1)...)
-	if err != nil {
-		return nil, "", fault("list deliveries", err)
+	records, err := d.list(ctx, q, of, limit+1)
+	if len(records) > limit {
+		records, next = records[:limit], hex.EncodeToString(records[limit-1].ID[:])
 	}
-	var records []postrider.DeliveryRecord
+	return records, next, fault("list deliveries", err)
+}
+
+// list reads the first deliveries that meet conditions.
+func (d *database) list(ctx context.Context, q postrider.DeliveryQuery, of conditions, limit int) ([]postrider.DeliveryRecord, error) {
+	if !byTargetOf(q) {
+		return d.listFrom(ctx, source(q), of, limit)
+	}
+	tail := d.db.byTarget.tail(q.TargetID) // before the index, into which it moves
+	records, err := d.listFrom(ctx, source(q), of, limit)
+	if err != nil {
+		return nil, err
+	}
+	more, err := d.listThose(ctx, of.within(tail), of, limit)
+	return newestOf(records, more, limit), err
+}
+
+// listThose reads the first of some deliveries that meet conditions.
+func (d *database) listThose(ctx context.Context, ids []postrider.DeliveryID, of conditions, limit int) (records []postrider.DeliveryRecord, err error) {
+	slices.SortFunc(ids, func(x, y postrider.DeliveryID) int { return compareIDs(y, x) })
+	of.add("id IN (SELECT unhex(value) FROM json_each(?))", nil)
+	for len(ids) > 0 && len(records) < limit && err == nil {
+		n := min(max(limit, listedAtOnce), len(ids))
+		of.args[len(of.args)-1] = hexList(ids[:n])
+		var some []postrider.DeliveryRecord
+		some, err = d.listFrom(ctx, "deliveries", of, limit-len(records))
+		records, ids = append(records, some...), ids[n:]
+	}
+	return records, err
+}
+
+func (d *database) listFrom(ctx context.Context, source string, of conditions, limit int) (records []postrider.DeliveryRecord, err error) {
+	rows, err := d.db.lists.QueryContext(ctx, "SELECT "+deliveryColumns+", "+held+" FROM "+source+" WHERE "+of.where()+" ORDER BY id DESC LIMIT ?",
+		append(append([]any{d.db.clock().UnixMilli()}, of.args...), limit)...)
+	if err != nil {
+		return nil, err
+	}
 	err = each(rows, func(rows *sql.Rows) error {
 		r, err := scanDelivery(rows)
-		if err == nil && len(records) == limit {
-			next = hex.EncodeToString(records[limit-1].ID[:])
-			return nil
-		}
 		records = append(records, r)
 		return err
 	})
-	return records, next, fault("list deliveries", err)
+	return records, err
+}
+
+// newestOf is the beginning of two lists that are newest first, as one.
+func newestOf(x, y []postrider.DeliveryRecord, limit int) []postrider.DeliveryRecord {
+	all := append(x, y...)
+	slices.SortStableFunc(all, func(x, y postrider.DeliveryRecord) int { return compareIDs(y.ID, x.ID) })
+	all = slices.CompactFunc(all, func(x, y postrider.DeliveryRecord) bool { return x.ID == y.ID })
+	return all[:min(limit, len(all))]
+}
+
+// ofAnother reports whether a target is another tenant's. The index knows nothing of tenants: of a target that is gone, whosever it
+// was, a page looks at so many rows.
+func (d *database) ofAnother(ctx context.Context, tenant string, target int64, rest *conditions) (bool, error) {
+	var owner string
+	err := d.db.lists.QueryRowContext(ctx, "SELECT tenant FROM targets WHERE id = ?", target).Scan(&owner)
+	if errors.Is(err, sql.ErrNoRows) {
+		rest.add("TRUE")
+		return false, nil
+	}
+	return owner != tenant, fault("list deliveries", err)
 }
 
 // lastLookedAt is the id of the last row that a page looks at; nil if it looks at all that there are. What is deferred is two runs of
 // the index by state: half of the rows may be of each.
-func (d *database) lastLookedAt(ctx context.Context, q postrider.DeliveryQuery, of conditions) (last []byte, err error) {
-	runs := []string{"TRUE"}
+func (d *database) lastLookedAt(ctx context.Context, tenant string, q postrider.DeliveryQuery, of conditions) (last []byte, err error) {
+	runs, from := []string{"TRUE"}, source(q)
 	if q.State == postrider.StateDeferred && byState(q) {
 		runs = []string{"state = 'pending'", "state = 'retrying'"}
 	}
+	if of.parts = slices.Clone(of.parts); byTargetOf(q) {
+		from = targetIndex
+	} else {
+		of.add("tenant = ?", tenant)
+	}
 	for _, run := range runs {
 		var id []byte
-		err := d.db.lists.QueryRowContext(ctx, "SELECT id FROM deliveries "+indexFor(q)+" WHERE "+of.where()+" AND "+run+" ORDER BY id DESC LIMIT 1 OFFSET ?",
+		err := d.db.lists.QueryRowContext(ctx, "SELECT id FROM "+from+" WHERE "+of.where()+" AND "+run+" ORDER BY id DESC LIMIT 1 OFFSET ?",
 			append(slices.Clip(of.args), looksAt/len(runs)-1)...).Scan(&id)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return nil, fault("list deliveries", err)
@@ -96,32 +160,58 @@ func (d *database) lastLookedAt(ctx context.Context, q postrider.DeliveryQuery, 
 	return last, nil
 }
 
-// indexFor names the index that a query is read by, since SQLite, which knows nothing of the rows, would read all of a
-// tenant's. "" is the primary key.
-func indexFor(q postrider.DeliveryQuery) string {
+// source is what a query is read from. It names the index, since SQLite, which knows nothing of the rows, would read all of a tenant's.
+func source(q postrider.DeliveryQuery) string {
 	switch {
-	case q.EventID != "": // its time bounds the ids
-		return ""
-	case q.TargetID != 0:
-		return "INDEXED BY deliveries_by_target"
-	case q.State != "" && q.State != postrider.StateDelivered:
-		return byStateIndex
+	case byTargetOf(q):
+		return targetIndex + " CROSS JOIN deliveries USING (target_id, id)"
+	case byState(q):
+		return "deliveries INDEXED BY deliveries_waiting"
 	}
-	return ""
+	return "deliveries" // by its primary key
 }
 
-const byStateIndex = "INDEXED BY deliveries_waiting"
+const targetIndex = "target_deliveries"
 
-func byState(q postrider.DeliveryQuery) bool { return indexFor(q) == byStateIndex }
+// byTargetOf reports whether a query is read by target. Those of an event are read by its time, which bounds the ids.
+func byTargetOf(q postrider.DeliveryQuery) bool { return q.TargetID != 0 && q.EventID == "" }
+
+func byState(q postrider.DeliveryQuery) bool {
+	return q.TargetID == 0 && q.EventID == "" && q.State != "" && q.State != postrider.StateDelivered
+}
 
 // conditions are parts of a WHERE and their values.
 type conditions struct {
 	parts []string
 	args  []any
+
+	least, end []byte // of ids; nil: none
 }
 
 func (c *conditions) add(part string, values ...any) {
 	c.parts, c.args = append(c.parts, part), append(c.args, values...)
+}
+
+// notBelow and below bound the ids.
+func (c *conditions) notBelow(id []byte) {
+	c.add("id >= ?", id)
+	if bytes.Compare(id, c.least) > 0 {
+		c.least = id
+	}
+}
+
+func (c *conditions) below(id []byte) {
+	c.add("id < ?", id)
+	if c.end == nil || bytes.Compare(id, c.end) < 0 {
+		c.end = id
+	}
+}
+
+// within returns those ids that are within the bounds. It changes the list.
+func (c *conditions) within(ids []postrider.DeliveryID) []postrider.DeliveryID {
+	return slices.DeleteFunc(ids, func(id postrider.DeliveryID) bool {
+		return bytes.Compare(id[:], c.least) < 0 || c.end != nil && bytes.Compare(id[:], c.end) >= 0
+	})
 }
 
 func (c *conditions) where() string { return strings.Join(c.parts, " AND ") }
@@ -129,7 +219,6 @@ func (c *conditions) where() string { return strings.Join(c.parts, " AND ") }
 // conditions makes the WHERE of a query: what its index has, and the rest, for which rows have to be looked at. The time of a delivery
 // is in its id.
 func (d *database) conditions(tenant string, q postrider.DeliveryQuery) (of, rest conditions, limit int, err error) {
-	of.add("tenant = ?", tenant)
 	limit = q.Limit
 	if limit == 0 {
 		limit = postrider.DefaultPageLimit
@@ -139,13 +228,13 @@ func (d *database) conditions(tenant string, q postrider.DeliveryQuery) (of, res
 		if err != nil || len(after) != len(postrider.DeliveryID{}) {
 			return of, rest, 0, postrider.Invalid("after", "is no cursor that a list gave")
 		}
-		of.add("id < ?", after)
+		of.below(after)
 	}
 	if !q.Since.IsZero() {
-		of.add("id >= ?", firstID(q.Since))
+		of.notBelow(firstID(q.Since))
 	}
 	if !q.Until.IsZero() {
-		of.add("id < ?", firstID(q.Until))
+		of.below(firstID(q.Until))
 	}
 	if q.TargetID != 0 && q.EventID == "" {
 		of.add("target_id = ?", q.TargetID)
@@ -156,7 +245,8 @@ func (d *database) conditions(tenant string, q postrider.DeliveryQuery) (of, res
 		}
 		rest.add("event_id = ?", q.EventID)
 		if from, to, ok := d.spanOf(tenant, q.EventID); ok {
-			of.add("id >= ? AND id < ?", from, to)
+			of.notBelow(from)
+			of.below(to)
 		}
 	}
 	if q.EventType != "" {

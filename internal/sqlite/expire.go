@@ -11,6 +11,9 @@ import (
 // Expire removes old final deliveries, some in a group, then gives space back; see postrider.Archive.
 func (d *database) Expire(ctx context.Context, before time.Time) (int, error) {
 	removed, tenant := 0, ""
+	if err := d.db.byTarget.settle(ctx); err != nil { // what goes must not come into the index later
+		return 0, err
+	}
 	for {
 		var err error
 		if tenant, err = d.tenantAfter(ctx, tenant); err != nil {
@@ -41,27 +44,42 @@ func (d *database) tenantAfter(ctx context.Context, tenant string) (string, erro
 // expireSome removes some old and final deliveries of a tenant, and returns how many.
 func (d *database) expireSome(ctx context.Context, tenant string, before time.Time) (int, error) {
 	limit := postrider.FirstDeliveryID(before)
-	var old [][]byte
+	var old []targeted
 	err := d.db.writer.do(ctx, func(t *tx) error {
 		old = old[:0]
-		err := t.query(`SELECT id FROM deliveries WHERE tenant = ? AND id < ? AND state IN ('delivered', 'exhausted', 'cancelled') LIMIT ?`,
+		err := t.query(`SELECT target_id, id FROM deliveries WHERE tenant = ? AND id < ? AND state IN ('delivered', 'exhausted', 'cancelled') LIMIT ?`,
 			[]any{tenant, limit[:], expireStep}, func(rows *sql.Rows) error {
+				var x targeted
 				var id []byte
-				err := rows.Scan(&id)
-				old = append(old, id)
+				err := rows.Scan(&x.target, &id)
+				copy(x.id[:], id)
+				old = append(old, x)
 				return err
 			})
-		for _, id := range old {
+		for i := range old {
 			if err == nil {
-				err = t.exec("DELETE FROM attempts WHERE delivery = ?", id)
-			}
-			if err == nil {
-				err = t.exec("DELETE FROM deliveries WHERE tenant = ? AND id = ?", tenant, id)
+				err = t.removeDelivery(tenant, &old[i])
 			}
 		}
 		return err
 	})
 	return len(old), err
+}
+
+func (t *tx) removeDelivery(tenant string, x *targeted) error {
+	for _, s := range []struct {
+		query string
+		args  []any
+	}{
+		{"DELETE FROM attempts WHERE delivery = ?", []any{x.id[:]}},
+		{"DELETE FROM target_deliveries WHERE target_id = ? AND id = ?", []any{x.target, x.id[:]}},
+		{"DELETE FROM deliveries WHERE tenant = ? AND id = ?", []any{tenant, x.id[:]}},
+	} {
+		if err := t.exec(s.query, s.args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // expireHeads removes what is shown of old events.

@@ -19,6 +19,9 @@ func TestListsAreBounded(t *testing.T) {
 			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
 			SELECT 'acme', CAST(printf('%016d', i) AS BLOB), 'event-' || i, iif(i % 40000 = 0, 'rare', 'common'), '', '1', 1, 7, 0, 1, 'delivered', '', 0, 0 FROM n`, total)
 	}))
+	must(t, db.writer.do(t.Context(), func(tx *tx) error {
+		return tx.exec("INSERT INTO target_deliveries SELECT target_id, id FROM deliveries")
+	}))
 	must(t, db.Database().PutHolds(t.Context(), "one", []postrider.Hold{{TargetID: 9, Reason: postrider.HoldLimited, Since: time.Now(), Until: time.Now().Add(time.Hour)}}))
 	must(t, db.writer.do(t.Context(), func(tx *tx) error {
 		return tx.exec(`INSERT INTO deliveries (` + deliveryColumns + `) SELECT 'globex', id, event_id, type, '', '1', 1, 9, 0, 0, 'pending', '', 0, 0 FROM deliveries`)

@@ -61,6 +61,9 @@ func (s *store) merge(t *tx, list []*postrider.Folded) error {
 			return err
 		}
 		for _, f := range simple[:n] {
+			t.stored = append(t.stored, targeted{f.Record.TargetID, f.Record.ID})
+		}
+		for _, f := range simple[:n] {
 			if stored == int64(n) {
 				break
 			}
@@ -90,6 +93,9 @@ func (s *store) mergeOne(t *tx, f *postrider.Folded) error {
 	n, err := t.execCount(insertDelivery, appendDelivery(nil, f)...)
 	if err != nil {
 		return err
+	}
+	if n == 1 {
+		t.stored = append(t.stored, targeted{r.TargetID, r.ID})
 	}
 	if n == 1 && len(f.Attempts) == 1 {
 		return nil

@@ -36,7 +36,9 @@ var _ postrider.OutcomeLog = (*outcomes)(nil)
 func openOutcomes(ctx context.Context, db *DB) (*outcomes, error) {
 	o := &outcomes{db: db, store: newStore(db), arrived: make(chan struct{}), done: make(chan struct{})}
 	db.writer.always = append(db.writer.always, o.store.flush)
-	return o, o.restore(ctx)
+	var err error
+	db.byTarget, err = openByTarget(ctx, db) // behind flush
+	return o, err
 }
 
 // putLately is more items than are put into the queue in the time that a delivery has no row.

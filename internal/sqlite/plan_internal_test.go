@@ -24,13 +24,14 @@ func TestListsUseIndexes(t *testing.T) {
 		"exhausted": {postrider.DeliveryQuery{State: postrider.StateExhausted}, "deliveries_waiting (tenant=? AND state=?)"},
 		"pending":   {postrider.DeliveryQuery{State: postrider.StatePending}, "deliveries_waiting (tenant=? AND state=?"},
 		"deferred":  {postrider.DeliveryQuery{State: postrider.StateDeferred}, "deliveries_waiting (tenant=? AND state=?)"},
-		"target":    {postrider.DeliveryQuery{TargetID: 5}, "deliveries_by_target (target_id=?"},
+		"target":    {postrider.DeliveryQuery{TargetID: 5}, "SEARCH target_deliveries USING PRIMARY KEY (target_id=?); SEARCH deliveries USING PRIMARY KEY (tenant=? AND id=?)"},
 	} {
 		of, rest, limit, err := db.database.conditions("acme", tt.query)
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows, err := db.read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN SELECT "+deliveryColumns+", "+held+" FROM deliveries "+indexFor(tt.query)+" WHERE "+strings.Join(append(of.parts, rest.parts...), " AND ")+" ORDER BY id DESC LIMIT ?",
+		of.add("tenant = ?", "acme")
+		rows, err := db.read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN SELECT "+deliveryColumns+", "+held+" FROM "+source(tt.query)+" WHERE "+strings.Join(append(of.parts, rest.parts...), " AND ")+" ORDER BY id DESC LIMIT ?",
 			append(append(append([]any{int64(1)}, of.args...), rest.args...), limit)...)
 		if err != nil {
 			t.Fatal(err)

@@ -66,6 +66,8 @@ type tx struct {
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
 	after []func() // to be called once the group is durable, before its Commit is completed
+
+	stored []targeted // deliveries that the group stores
 }
 
 func newWriter(ctx context.Context, db *sql.DB, m *mover, r prometheus.Registerer) (*writer, error) {
@@ -159,9 +161,11 @@ func (w *writer) do(ctx context.Context, run func(*tx) error) error {
 		if err := t.exec("SAVEPOINT op"); err != nil {
 			return err
 		}
+		after, stored := len(t.after), len(t.stored)
 		if fail = run(t); fail == nil {
 			return t.exec("RELEASE op")
 		}
+		t.after, t.stored = t.after[:after], t.stored[:stored]
 		if err := t.exec("ROLLBACK TO op"); err != nil {
 			return errors.Join(fail, err)
 		}
@@ -210,7 +214,7 @@ func (w *writer) next() (g *group, open bool) {
 func (w *writer) run(g *group) {
 	start := time.Now()
 	w.note(start, nil)
-	w.tx.after = w.tx.after[:0]
+	w.tx.after, w.tx.stored = w.tx.after[:0], w.tx.stored[:0]
 	err := w.transact(g)
 	w.note(time.Time{}, err)
 	w.metrics.seconds.Observe(time.Since(start).Seconds())

@@ -102,6 +102,7 @@ func TestCheckFindsFaults(t *testing.T) {
 		"UPDATE filters SET events = '['":                                                 "a filter can't be read",
 		"DELETE FROM changes WHERE version = 2":                                           "a hole",
 		"UPDATE meta SET value = 1000 WHERE name = 'events_committed'":                    "past the log's end",
+		"DELETE FROM target_tail; DELETE FROM target_deliveries":                          "is not found by its target",
 		"PRAGMA writable_schema=1; DELETE FROM sqlite_schema WHERE name = 'events_by_id'": "damaged",
 	} {
 		dir := copyData(t, data)

@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -54,7 +55,22 @@ func look(t *testing.T, s *harness.Server) *contents {
 		delete(shown, "deliveries")
 		c.Events[event] = shown
 	}
+	lookByTarget(t, s, c)
 	return c
+}
+
+// lookByTarget holds that each target's deliveries are found by it.
+func lookByTarget(t *testing.T, s *harness.Server, c *contents) {
+	t.Helper()
+	of := map[float64]int{}
+	for _, d := range c.Deliveries {
+		of[d["targetId"].(float64)]++
+	}
+	for target, want := range of {
+		if got := len(items(t, s, fmt.Sprintf("/webhooks/deliveries?limit=200&targetId=%.0f", target))); got != want {
+			t.Errorf("%d deliveries are found by their target %.0f, want %d", got, target, want)
+		}
+	}
 }
 
 // waitingBody is a payload that can be made again.

@@ -13,7 +13,7 @@ const (
 	deliveryColumns = "tenant, id, event_id, type, content_type, position, size, target_id, generation, attempts, state, reason, next_at, updated_at"
 	deliveryValues  = 15
 	oneDelivery     = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-	intoDeliveries  = "INSERT INTO deliveries (" + deliveryColumns + ", attempt) VALUES " + oneDelivery
+	intoDeliveries  = " INTO deliveries (" + deliveryColumns + ", attempt) VALUES " + oneDelivery
 	severalMore     = ", " + oneDelivery
 	rank            = "CASE %s WHEN 'delivered' THEN 2 WHEN 'exhausted' THEN 1 WHEN 'cancelled' THEN 1 ELSE 0 END"
 )
@@ -25,19 +25,28 @@ var (
 		WHERE deliveries.attempts = 0 AND deliveries.attempt IS NULL AND deliveries.generation = excluded.generation
 		AND (` + ranked("excluded.state") + `, excluded.attempts, excluded.updated_at) > (` + ranked("deliveries.state") + `, 0, deliveries.updated_at)`
 
-	storeDelivery   = intoDeliveries + firstOrNew
-	storeDeliveries = intoDeliveries + strings.Repeat(severalMore, deliveryRows-1) + firstOrNew
+	// What is likely to have no row, and anything else. The first kind needs no copy of the pages that it changes, which SQLite makes where a
+	// statement might have to be undone half-way.
+	asNew = newStoring("INSERT OR IGNORE"+intoDeliveries, "")
+	asAny = newStoring("INSERT"+intoDeliveries, firstOrNew)
 
-	insertDelivery = intoDeliveries + " ON CONFLICT DO NOTHING"
+	insertDelivery = "INSERT" + intoDeliveries + " ON CONFLICT DO NOTHING"
 	updateDelivery = `UPDATE deliveries SET generation = ?3, attempts = ?4, state = ?5, reason = ?6, next_at = ?7, updated_at = ?8
 		WHERE tenant = ?1 AND id = ?2 AND (?3, ` + ranked("?5") + `, ?4, ?8) > (generation, ` + ranked("state") + `, attempts, updated_at)`
 )
 
 func ranked(state string) string { return strings.ReplaceAll(rank, "%s", state) }
 
+// storing are the statements that store one delivery, and several.
+type storing struct{ one, several string }
+
+func newStoring(into, conflict string) storing {
+	return storing{into + conflict, into + strings.Repeat(severalMore, deliveryRows-1) + conflict}
+}
+
 // merge stores what a batch says of deliveries, each of which is in the list once: a new row, with the attempt in it if it is the only
 // one, or the greater of the row and the record, with the attempts beside it.
-func (s *store) merge(t *tx, list []*postrider.Folded) error {
+func (s *store) merge(t *tx, list []*postrider.Folded, as storing) error {
 	simple := make([]*postrider.Folded, 0, len(list))
 	for _, f := range list {
 		if len(f.Attempts) < 2 {
@@ -48,9 +57,9 @@ func (s *store) merge(t *tx, list []*postrider.Folded) error {
 	}
 	values := make([]any, 0, min(len(simple), deliveryRows)*deliveryValues)
 	for len(simple) > 0 {
-		n, query := 1, storeDelivery
+		n, query := 1, as.one
 		if len(simple) >= deliveryRows {
-			n, query = deliveryRows, storeDeliveries
+			n, query = deliveryRows, as.several
 		}
 		values = values[:0]
 		for _, f := range simple[:n] {

@@ -19,8 +19,8 @@ func TestMergeTogether(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // the test is to be the same each time
 			together, alone := openDB(t, t.TempDir()), openDB(t, t.TempDir())
 			for range 100 {
-				list := someFolded(random)
-				must(t, together.writer.do(t.Context(), func(tx *tx) error { return together.outcomes.store.merge(tx, list) }))
+				list, as := someFolded(random), []storing{asNew, asAny}[random.IntN(2)]
+				must(t, together.writer.do(t.Context(), func(tx *tx) error { return together.outcomes.store.merge(tx, list, as) }))
 				must(t, alone.writer.do(t.Context(), func(tx *tx) error {
 					for _, f := range list {
 						if err := alone.outcomes.store.mergeOne(tx, f); err != nil {

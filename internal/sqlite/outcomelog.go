@@ -56,7 +56,7 @@ func (o *outcomes) restore(ctx context.Context) error {
 	flush := func() error {
 		list := batch
 		batch = nil
-		return o.db.writer.do(ctx, func(t *tx) error { return o.store.merge(t, list) })
+		return o.db.writer.do(ctx, func(t *tx) error { return o.store.merge(t, list, asAny) })
 	}
 	err = each(rows, func(rows *sql.Rows) error {
 		var body []byte

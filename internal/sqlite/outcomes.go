@@ -45,7 +45,7 @@ func (s *store) apply(t *tx, outcomes []postrider.Outcome, lazy bool) error {
 		}
 	}
 	var stored, early []postrider.DeliveryID
-	ends := make([]*postrider.Folded, 0, len(folded))
+	var fresh, others []*postrider.Folded
 	for i := range folded {
 		f := &folded[i]
 		if lazy && f.Record.State == postrider.StatePending && f.Record.Generation == 0 && len(f.Attempts) == 0 {
@@ -54,14 +54,19 @@ func (s *store) apply(t *tx, outcomes []postrider.Outcome, lazy bool) error {
 			}
 			continue
 		}
-		ends = append(ends, f)
 		if _, waits := s.pending[f.Record.ID]; waits {
-			stored = append(stored, f.Record.ID)
-		} else if lazy {
+			stored, fresh = append(stored, f.Record.ID), append(fresh, f)
+			continue
+		}
+		others = append(others, f)
+		if lazy {
 			early = append(early, f.Record.ID)
 		}
 	}
-	if err := s.merge(t, ends); err != nil {
+	if err := s.merge(t, fresh, asNew); err != nil {
+		return err
+	}
+	if err := s.merge(t, others, asAny); err != nil {
 		return err
 	}
 	s.forget(t, stored, 0)
@@ -117,7 +122,7 @@ func (s *store) flush(t *tx) error {
 		}
 		late = append(late, &postrider.Folded{Record: w.record})
 	}
-	if err := s.merge(t, late); err != nil {
+	if err := s.merge(t, late, asNew); err != nil {
 		return err
 	}
 	s.forget(t, s.order[:n], n)

@@ -3,11 +3,11 @@
 package egress
 
 import (
-	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,6 +23,10 @@ func BenchmarkExchange(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer g.CloseIdle()
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		b.Fatal(err)
+	}
 	body := []byte(strings.Repeat("x", 1<<10))
 	for name, transport := range map[string]http.RoundTripper{"direct": g.public.direct, "net-http": g.public.http} {
 		b.Run(name, func(b *testing.B) {
@@ -30,8 +34,7 @@ func BenchmarkExchange(b *testing.B) {
 			before := cpuTime(b)
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					r, _ := http.NewRequestWithContext(b.Context(), http.MethodPost, server.URL, bytes.NewReader(body))
-					response, err := transport.RoundTrip(r)
+					response, err := transport.RoundTrip(likeDispatch(b.Context(), u, body))
 					if err != nil {
 						b.Error(err)
 						return

@@ -97,7 +97,7 @@ func (c *directConn) exchange(r *http.Request) (*http.Response, error) {
 }
 
 func (c *directConn) write(r *http.Request) error {
-	err := r.Write(c.writer)
+	err := writeRequest(c.writer, r)
 	if err == nil {
 		err = c.writer.Flush()
 	}

@@ -94,3 +94,28 @@ func BenchmarkWriteRequest(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkReadResponse compares with net/http.
+func BenchmarkReadResponse(b *testing.B) {
+	const answer = "HTTP/1.1 200 OK\r\nServer: nginx/1.25.3\r\nDate: Mon, 21 Sep 2026 10:00:00 GMT\r\nContent-Type: application/json\r\n" +
+		"Content-Length: 11\r\nConnection: keep-alive\r\nX-Request-Id: 2d9c1a40\r\nETag: W/\"b-Ai2R8hgEarLm\"\r\n\r\n{\"ok\":true}"
+	for name, read := range map[string]func(*bufio.Reader, *http.Request) (*http.Response, error){"direct": readResponse, "net-http": http.ReadResponse} {
+		b.Run(name, func(b *testing.B) {
+			from, r := strings.NewReader(answer), &http.Request{Method: http.MethodPost}
+			in := bufio.NewReader(from)
+			b.ReportAllocs()
+			for b.Loop() {
+				from.Reset(answer)
+				in.Reset(from)
+				if _, err := in.Peek(1); err != nil {
+					b.Fatal(err)
+				}
+				response, err := read(in, r)
+				if err != nil {
+					b.Fatal(err)
+				}
+				io.Copy(io.Discard, response.Body)
+			}
+		})
+	}
+}

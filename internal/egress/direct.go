@@ -17,7 +17,8 @@ var errHeadTooLarge = fmt.Errorf("the head of the response exceeded %d bytes", M
 
 // direct is a http.RoundTripper for HTTP/1.1 without TLS. The goroutine that calls it writes the request and reads the response
 // itself, where net/http's Transport hands both to goroutines of the connection: for small messages on warm connections that is
-// a fifth of what an exchange costs, both ends counted (BenchmarkExchange). What is on the wire is net/http's: Request.Write and ReadResponse.
+// a fifth of what an exchange costs, both ends counted (BenchmarkExchange). What is on the wire, and how it is understood, is as with
+// net/http (writeRequest, readResponse).
 type direct struct {
 	dial dialFunc
 	idle *idlePool
@@ -112,7 +113,7 @@ func (c *directConn) readHead(r *http.Request) (*http.Response, error) {
 	}
 	c.began = true
 	for {
-		response, err := http.ReadResponse(c.reader, r)
+		response, err := readResponse(c.reader, r)
 		switch {
 		case err != nil && c.limit.N <= 0:
 			return nil, errHeadTooLarge

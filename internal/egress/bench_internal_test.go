@@ -78,7 +78,7 @@ func BenchmarkDirect(b *testing.B) {
 func BenchmarkWriteRequest(b *testing.B) {
 	u := &url.URL{Scheme: "http", Host: "hooks.example", Path: "/webhooks/in", RawQuery: "source=postrider"}
 	body := []byte(strings.Repeat("x", 1<<10))
-	for name, write := range map[string]func(*bufio.Writer, *http.Request) error{"direct": writeRequest,
+	for name, write := range map[string]func(*bufio.Writer, *http.Request) error{"direct": new(requestWriter).write,
 		"net-http": func(w *bufio.Writer, r *http.Request) error { return r.Write(w) }} {
 		b.Run(name, func(b *testing.B) {
 			w := bufio.NewWriter(io.Discard)

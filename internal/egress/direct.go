@@ -18,7 +18,7 @@ var errHeadTooLarge = fmt.Errorf("the head of the response exceeded %d bytes", M
 // direct is a http.RoundTripper for HTTP/1.1 without TLS. The goroutine that calls it writes the request and reads the response
 // itself, where net/http's Transport hands both to goroutines of the connection: for small messages on warm connections that is
 // a fifth of what an exchange costs, both ends counted (BenchmarkExchange). What is on the wire, and how it is understood, is as with
-// net/http (writeRequest, readResponse).
+// net/http (requestWriter, readResponse).
 type direct struct {
 	dial dialFunc
 	idle *idlePool
@@ -98,7 +98,7 @@ func (c *directConn) exchange(r *http.Request) (*http.Response, error) {
 }
 
 func (c *directConn) write(r *http.Request) error {
-	err := writeRequest(c.writer, r)
+	err := c.requests.write(c.writer, r)
 	if err == nil {
 		err = c.writer.Flush()
 	}

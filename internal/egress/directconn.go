@@ -16,6 +16,7 @@ type directConn struct {
 	reader *bufio.Reader
 	writer *bufio.Writer
 
+	requests  requestWriter
 	began     bool        // a byte of the response came
 	interrupt func() bool // stops what cuts the exchange off when its context ends
 

@@ -23,14 +23,20 @@ type memory interface {
 	Len() int
 }
 
-// writeRequest writes what Request.Write would, to the byte (FuzzRequestWriter holds it so), without its allocations. All that is out
-// of the ordinary it leaves to Request.Write. It does not flush w.
-func writeRequest(w *bufio.Writer, r *http.Request) error {
+// requestWriter writes requests. The zero value is ready for use.
+type requestWriter struct {
+	names []string // all that the header of the last request had: first those that are sent as they stand, sorted
+	sent  int      // how many are
+}
+
+// write writes what Request.Write would, to the byte (FuzzRequestWriter holds it so), without its allocations. All that is out of the
+// ordinary it leaves to Request.Write. It does not flush w.
+func (rw *requestWriter) write(w *bufio.Writer, r *http.Request) error {
 	body, ok := ordinaryBody(r)
 	if !ok || !ordinary(r) {
 		return r.Write(w)
 	}
-	_, err := w.Write(appendHead(w.AvailableBuffer(), r))
+	_, err := w.Write(rw.appendHead(w.AvailableBuffer(), r))
 	if err == nil && body != nil {
 		_, err = body.WriteTo(w)
 	}
@@ -93,7 +99,7 @@ func hasControl(s string) bool {
 }
 
 // appendHead appends the head of an ordinary request.
-func appendHead(b []byte, r *http.Request) []byte {
+func (rw *requestWriter) appendHead(b []byte, r *http.Request) []byte {
 	method := r.Method
 	if method == "" {
 		method = http.MethodGet
@@ -106,7 +112,7 @@ func appendHead(b []byte, r *http.Request) []byte {
 		b = append(b, "Content-Length: "...)
 		b = append(strconv.AppendInt(b, r.ContentLength, 10), "\r\n"...)
 	}
-	return append(appendFields(b, r.Header), "\r\n"...)
+	return append(rw.appendFields(b, r.Header), "\r\n"...)
 }
 
 func appendURI(b []byte, r *http.Request) []byte {
@@ -133,40 +139,60 @@ func appendUserAgent(b []byte, h http.Header) []byte {
 	return appendField(b, "User-Agent", values[0])
 }
 
-// field is a header by its name.
-type field struct {
-	name   string
-	values []string
-}
-
-// appendFields appends the headers sorted by name, but for those that are none and those that appendHead sees to. What is sorted is
-// small, and on the stack unless there are many.
-func appendFields(b []byte, h http.Header) []byte {
-	var fewFields [16]field
-	var fewPlaces [16]int
-	fields, order := fewFields[:0], fewPlaces[:0]
-	for name, values := range h {
-		if len(values) > 0 && !special(name) && httpguts.ValidHeaderFieldName(name) {
-			order = append(order, len(fields))
-			fields = append(fields, field{name, values})
-		}
+// appendFields appends the headers sorted by name, but for those that are none and those that appendHead sees to.
+func (rw *requestWriter) appendFields(b []byte, h http.Header) []byte {
+	if all, ok := rw.appendKnown(b, h); ok {
+		return all
 	}
-	slices.SortFunc(order, func(x, y int) int { return strings.Compare(fields[x].name, fields[y].name) })
-	for _, at := range order {
-		for _, value := range fields[at].values {
-			b = appendField(b, fields[at].name, value)
-		}
-	}
+	rw.learn(h)
+	b, _ = rw.appendKnown(b, h)
 	return b
 }
 
-// special reports whether a header is of those that are not sent as they stand.
+// appendKnown does it for a header with the names that are known: what goes over one connection has the same ones, mostly, so that
+// they need no sorting. It fails for any other.
+func (rw *requestWriter) appendKnown(b []byte, h http.Header) ([]byte, bool) {
+	if len(h) != len(rw.names) {
+		return nil, false
+	}
+	for i, name := range rw.names {
+		values, ok := h[name]
+		if !ok {
+			return nil, false
+		}
+		if i >= rw.sent {
+			continue
+		}
+		for _, value := range values {
+			b = appendField(b, name, value)
+		}
+	}
+	return b, true
+}
+
+func (rw *requestWriter) learn(h http.Header) {
+	rw.names = rw.names[:0]
+	for name := range h {
+		if !special(name) {
+			rw.names = append(rw.names, name)
+		}
+	}
+	rw.sent = len(rw.names)
+	slices.Sort(rw.names)
+	for name := range h {
+		if special(name) {
+			rw.names = append(rw.names, name)
+		}
+	}
+}
+
+// special reports whether a header is of those that are not sent as they stand, or not at all.
 func special(name string) bool {
 	switch name {
 	case "Host", "User-Agent", "Content-Length", "Transfer-Encoding", "Trailer":
 		return true
 	}
-	return false
+	return !httpguts.ValidHeaderFieldName(name)
 }
 
 // appendField appends a line. A value cannot end it: it is trimmed, and its line breaks are made spaces.

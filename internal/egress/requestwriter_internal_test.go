@@ -131,6 +131,7 @@ func variants() map[string]variant {
 	add("no valid host", false, func(s *spelled) { s.host = "hooks.example/a\r\nX: y" })
 	add("an IPv6 host", true, func(s *spelled) { s.host = "[2001:db8::1]:80" })
 	add("a zone", false, func(s *spelled) { s.host = "[fe80::1%eth0]:80" })
+	add("as many other names", true, func(s *spelled) { s.headers = strings.ReplaceAll(s.headers, "Content-Type", "Content-Kind") })
 	add("no User-Agent", true, func(s *spelled) { s.headers = "A=b" })
 	add("an empty User-Agent", true, func(s *spelled) { s.headers = "User-Agent=|A=b" })
 	add("a blank User-Agent", true, func(s *spelled) { s.headers = "User-Agent= |A=b" })
@@ -165,19 +166,26 @@ func FuzzRequestWriter(f *testing.F) {
 	})
 }
 
-// compare holds what is written, in how many writes, and what error comes of it, against net/http.
+// compare holds what is written, in how many writes, and what error comes of it, against net/http: after nothing, after another
+// request, and after the same.
 func (s spelled) compare(t *testing.T) {
 	t.Helper()
-	got, gotErr := s.written(writeRequest)
 	want, wantErr := s.written(func(w *bufio.Writer, r *http.Request) error { return r.Write(w) })
-	if got.all.String() != want.all.String() {
-		t.Errorf("wrote\n%q, not\n%q", got.all.String(), want.all.String())
-	}
-	if fmt.Sprint(gotErr) != fmt.Sprint(wantErr) {
-		t.Errorf("%v, not %v", gotErr, wantErr)
-	}
-	if got.writes > want.writes {
-		t.Errorf("%d writes, not %d", got.writes, want.writes)
+	var fresh, used requestWriter
+	_, _ = plain.written(used.write)
+	for name, rw := range map[string]*requestWriter{"fresh": &fresh, "used": &used} {
+		for range 2 {
+			got, gotErr := s.written(rw.write)
+			if got.all.String() != want.all.String() {
+				t.Errorf("%s: wrote\n%q, not\n%q", name, got.all.String(), want.all.String())
+			}
+			if fmt.Sprint(gotErr) != fmt.Sprint(wantErr) {
+				t.Errorf("%s: %v, not %v", name, gotErr, wantErr)
+			}
+			if got.writes > want.writes {
+				t.Errorf("%s: %d writes, not %d", name, got.writes, want.writes)
+			}
+		}
 	}
 }
 
@@ -204,7 +212,7 @@ func (s *sink) Write(p []byte) (int, error) {
 func TestLeftOver(t *testing.T) {
 	t.Parallel()
 	r := plain.request()
-	if err := writeRequest(bufio.NewWriter(io.Discard), r); err != nil {
+	if err := new(requestWriter).write(bufio.NewWriter(io.Discard), r); err != nil {
 		t.Fatal(err)
 	}
 	if left, err := io.ReadAll(r.Body); len(left) > 0 || err != nil {

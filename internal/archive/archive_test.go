@@ -276,6 +276,37 @@ func TestExpireMistrustsAJumpingClock(t *testing.T) {
 	})
 }
 
+// TestExpireTellsAJumpOnce: that the clock is not trusted is logged when it begins and when it is over, not in between; a jump meanwhile
+// prolongs it.
+func TestExpireTellsAJumpOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		db := newDatabase()
+		begin := time.Now()
+		clock := func() time.Time {
+			now := time.Now()
+			gone := now.Sub(begin)
+			for _, jump := range []time.Duration{5 * time.Minute, 35 * time.Minute, 3 * time.Hour} {
+				if gone > jump+30*time.Second { // between two tries
+					now = now.Add(24 * time.Hour)
+				}
+			}
+			return now
+		}
+		stop := run(t, archive.Options{Outcomes: direct{newLog()}, Queue: newLane(), Database: db, Retention: time.Hour, Clock: clock,
+			Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		time.Sleep(5*time.Hour + time.Second)
+		stop()
+		if began, over := strings.Count(log.String(), "jumped ahead"), strings.Count(log.String(), "trusted again"); began != 2 || over != 2 {
+			t.Errorf("two doubts are told %d times, their ends %d times:\n%s", began, over, log.String())
+		}
+		if n := len(db.expired); n != 150 {
+			t.Errorf("%d expiries in 300 minutes with 90 and 60 of doubt", n)
+		}
+	})
+}
+
 // TestExpireTellsAnOutageOnce: the first failure of a row is logged, and its end, of each kind of thing apart.
 func TestExpireTellsAnOutageOnce(t *testing.T) {
 	t.Parallel()

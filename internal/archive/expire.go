@@ -19,8 +19,7 @@ func (a *Archiver) expire(ctx context.Context) {
 	watch := newWatch(a.Clock())
 	for steady.Sleep(ctx, expireEvery) {
 		now := a.Clock()
-		if !watch.trusts(now) {
-			a.Logger.Warn("the clock jumped ahead; nothing is expired for a while", "now", now)
+		if !a.trusts(watch, now) {
 			continue
 		}
 		if a.Retention > 0 {
@@ -53,11 +52,25 @@ func (a *Archiver) expired(ctx context.Context, what string, n int, err error) {
 	a.kept[what] = err != nil
 }
 
+// trusts reports whether to go by the wall clock. The first doubt of a row is logged, and its end.
+func (a *Archiver) trusts(w *watch, now time.Time) bool {
+	doubted := w.doubted
+	w.doubted = !w.trusts(now)
+	switch {
+	case w.doubted && !doubted:
+		a.Logger.Warn("the clock jumped ahead; nothing is expired for a while", "now", now)
+	case !w.doubted && doubted:
+		a.Logger.Info("the clock is trusted again; what is past its retention is removed", "now", now)
+	}
+	return !w.doubted
+}
+
 // watch compares the wall clock with the monotonic one.
 type watch struct {
 	wall      time.Time // the wall clock when it was last read
 	read      time.Time // then, by the monotonic clock
 	distrusts time.Time // until then, by the monotonic clock
+	doubted   bool      // when it was last asked
 }
 
 func newWatch(wall time.Time) *watch { return &watch{wall: wall, read: time.Now()} }

@@ -29,6 +29,7 @@ const adminKey = "admin-key-of-the-tests"
 // server is an API over HTTP on the SQLite engines.
 type server struct {
 	url    string
+	base   string // of all paths
 	db     *sqlite.DB
 	cache  *match.Cache
 	budget *budget.Budget
@@ -60,7 +61,7 @@ func newServer(t *testing.T, set ...func(*api.Options)) *server {
 	go func() { ended <- s.cache.Run(ctx) }()
 	<-s.cache.Ready()
 	h := httptest.NewServer(api.New(o).Handler())
-	s.url, s.http = h.URL, h.Client()
+	s.url, s.base, s.http = h.URL, strings.TrimRight(o.BasePath, "/"), h.Client()
 	t.Cleanup(func() {
 		h.Close()
 		cancel()
@@ -146,6 +147,7 @@ func (s *server) send(t *testing.T, key, method, path string, body io.Reader, he
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.conforms(t, method, path, response.StatusCode)
 	return answer{response.StatusCode, response.Header, raw}
 }
 

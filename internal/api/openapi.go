@@ -82,17 +82,22 @@ func operation(r *route, schemas huma.Registry) *huma.Operation {
 	}
 	op.Responses[strconv.Itoa(r.status)] = success
 	fault := map[string]*huma.MediaType{"application/problem+json": {Schema: schemas.Schema(reflect.TypeOf(problem{}), true, "Problem")}}
-	fails := r.fails
-	if !r.open {
-		fails = append([]int{401, 403, 422, 503}, fails...)
-	}
-	if r.in != nil {
-		fails = append([]int{408, 415}, fails...)
-	}
-	for _, status := range fails {
+	for _, status := range r.failures() {
 		op.Responses[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status), Content: fault}
 	}
 	return op
+}
+
+// failures are the statuses that the route may answer with but for that of success.
+func (r *route) failures() []int {
+	all := append([]int{500}, r.fails...)
+	if !r.open {
+		all = append(all, 401, 403, 422, 503)
+	}
+	if r.in != nil || r.empty { // it may be broken off, late, too large, or of a type or coding that is not taken
+		all = append(all, 400, 408, 413, 415)
+	}
+	return all
 }
 
 func requestContent(r *route, schemas huma.Registry) map[string]*huma.MediaType {

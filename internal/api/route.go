@@ -25,10 +25,11 @@ type route struct {
 	query        []parameter
 	headers      []parameter
 	in           any    // what the body is read as; nil: none
+	empty        bool   // the body is read, and must be empty or an empty object
 	media        string // of the body; "": JSON
 	out          any    // what is answered; nil: nothing
 	status       int    // of success
-	fails        []int  // beyond those that every route has
+	fails        []int  // beyond those of every route, and of every body
 	handle       func(*call) error
 
 	segments []string

@@ -28,67 +28,17 @@ func writeFile(t *testing.T, name, content string) string {
 func TestSecurityOnKafka(t *testing.T) {
 	t.Parallel()
 	b := startSecureBroker(t)
-	cert, key := b.authority.issue(t, "postrider")
 	ca := "&ca=" + writeFile(t, "ca.pem", b.authority.pem)
-	pair := "&cert=" + writeFile(t, "cert.pem", cert) + "&key=" + writeFile(t, "key.pem", key)
-	hush, wrong := "&password-file="+writeFile(t, "password", "hush\n"), "&password-file="+writeFile(t, "password", "bad-secret\n")
-	foreign := "&ca=" + writeFile(t, "foreign.pem", newAuthority(t).pem)
-	at := func(scheme string, port int, topic, query string) string {
-		return fmt.Sprintf("%s127.0.0.1:%d/%s?partitions=1%s", scheme, port, topic, query)
-	}
-	good := map[string]string{
-		"tls":  at("kafka+tls://", b.tls, "tls", ca),
-		"mtls": at("kafka+tls://", b.mtls, "mtls", ca+pair),
-	}
-	refused := map[string]string{}
-	for _, mechanism := range []string{saslPlain, saslSHA256, saslSHA512} {
-		good[mechanism+" over tls"] = at("kafka+tls://ann@", b.sasl, mechanism, ca+hush+"&sasl="+mechanism)
-		good[mechanism] = at("kafka://ann@", b.clear, "clear-"+mechanism, hush+"&sasl="+mechanism)
-		refused[mechanism+" with a wrong password"] = at("kafka+tls://ann@", b.sasl, "wrong", ca+wrong+"&sasl="+mechanism)
-		refused[mechanism+" of an unknown user"] = at("kafka://bob@", b.clear, "wrong", hush+"&sasl="+mechanism)
-	}
-	bearer := func(token string) string {
-		return "&sasl=" + saslOAuthBearer + "&password-file=" + writeFile(t, "token", token+"\n")
-	}
-	good["oauthbearer over tls"] = at("kafka+tls://", b.sasl, "oauthbearer", ca+bearer(unsigned("none", time.Hour)))
-	good["oauthbearer"] = at("kafka://", b.clear, "clear-oauthbearer", bearer(unsigned("none", time.Hour)))
-	for name, token := range map[string]string{
-		"an expired token": unsigned("none", -time.Hour), "a token of another kind": unsigned("RS256", time.Hour) + "bad-secret", "what is no token": "bad-secret",
-	} {
-		refused["oauthbearer with "+name] = at("kafka+tls://", b.sasl, "wrong", ca+bearer(token))
-	}
 	t.Run("a token that is renewed", func(t *testing.T) { t.Parallel(); b.renewed(t, ca) })
 	t.Run("a token that is renewed late", func(t *testing.T) { t.Parallel(); b.renewedLate(t, ca) })
-	for name, url := range good {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			l := openEvents(t, url)
-			untilReady(t, l.link)
-			add(t, l, numbered(3)...)
-			take(t, reader(t, l), 3, true)
-			if err := l.Check(within(t)); err != nil {
-				t.Error(err)
-			}
-		})
+	u := b.urls(t, ca)
+	for name, url := range u.good {
+		t.Run(name, func(t *testing.T) { t.Parallel(); works(t, url) })
 	}
-	for name, url := range refused {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			l, err := OpenEvents(within(t), EventOptions{URL: url, Logger: slog.New(slog.DiscardHandler)})
-			if err == nil {
-				l.Close()
-				t.Fatal("no error")
-			}
-			if strings.Contains(err.Error(), "bad-secret") || !strings.Contains(err.Error(), PasswordVariable) {
-				t.Errorf("%v, want the settings named and no password", err)
-			}
-		})
+	for name, url := range u.refused {
+		t.Run(name, func(t *testing.T) { t.Parallel(); isRefused(t, url) })
 	}
-	for name, url := range map[string]string{
-		"tls of another authority":   at("kafka+tls://", b.tls, "foreign", foreign),
-		"mtls without a certificate": at("kafka+tls://", b.mtls, "none", ca),
-		"no tls where it is needed":  at("kafka://", b.tls, "none", ""),
-	} {
+	for name, url := range u.away {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			err := openEvents(t, url).Check(within(t))
@@ -97,6 +47,91 @@ func TestSecurityOnKafka(t *testing.T) {
 			}
 		})
 	}
+}
+
+// works uses a log for all that it is for.
+func works(t *testing.T, url string) {
+	t.Helper()
+	l := openEvents(t, url)
+	untilReady(t, l.link)
+	add(t, l, numbered(3)...)
+	take(t, reader(t, l), 3, true)
+	if err := l.Check(within(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// isRefused opens a log with credentials that the broker refuses.
+func isRefused(t *testing.T, url string) {
+	t.Helper()
+	l, err := OpenEvents(within(t), EventOptions{URL: url, Logger: slog.New(slog.DiscardHandler)})
+	if err == nil {
+		l.Close()
+		t.Fatal("no error")
+	}
+	if strings.Contains(err.Error(), "bad-secret") || !strings.Contains(err.Error(), PasswordVariable) {
+		t.Errorf("%v, want the settings named and no password", err)
+	}
+}
+
+// secureURLs are ways to a secure broker, by what they try.
+type secureURLs struct {
+	good    map[string]string
+	refused map[string]string // for their credentials
+	away    map[string]string // no connection is made
+}
+
+// urls are the ways to the broker; ca is the parameter that names its authority.
+func (b *secureBroker) urls(t *testing.T, ca string) *secureURLs {
+	t.Helper()
+	cert, key := b.authority.issue(t, "postrider")
+	pair := "&cert=" + writeFile(t, "cert.pem", cert) + "&key=" + writeFile(t, "key.pem", key)
+	foreign := "&ca=" + writeFile(t, "foreign.pem", newAuthority(t).pem)
+	u := &secureURLs{
+		good: map[string]string{
+			"tls":  brokerURL("kafka+tls://", b.tls, "tls", ca),
+			"mtls": brokerURL("kafka+tls://", b.mtls, "mtls", ca+pair),
+		},
+		refused: map[string]string{},
+		away: map[string]string{
+			"tls of another authority":   brokerURL("kafka+tls://", b.tls, "foreign", foreign),
+			"mtls without a certificate": brokerURL("kafka+tls://", b.mtls, "none", ca),
+			"no tls where it is needed":  brokerURL("kafka://", b.tls, "none", ""),
+		},
+	}
+	u.addPasswords(t, b, ca)
+	u.addTokens(t, b, ca)
+	return u
+}
+
+func (u *secureURLs) addPasswords(t *testing.T, b *secureBroker, ca string) {
+	t.Helper()
+	hush, wrong := "&password-file="+writeFile(t, "password", "hush\n"), "&password-file="+writeFile(t, "password", "bad-secret\n")
+	for _, mechanism := range []string{saslPlain, saslSHA256, saslSHA512} {
+		u.good[mechanism+" over tls"] = brokerURL("kafka+tls://ann@", b.sasl, mechanism, ca+hush+"&sasl="+mechanism)
+		u.good[mechanism] = brokerURL("kafka://ann@", b.clear, "clear-"+mechanism, hush+"&sasl="+mechanism)
+		u.refused[mechanism+" with a wrong password"] = brokerURL("kafka+tls://ann@", b.sasl, "wrong", ca+wrong+"&sasl="+mechanism)
+		u.refused[mechanism+" of an unknown user"] = brokerURL("kafka://bob@", b.clear, "wrong", hush+"&sasl="+mechanism)
+	}
+}
+
+func (u *secureURLs) addTokens(t *testing.T, b *secureBroker, ca string) {
+	t.Helper()
+	bearer := func(token string) string {
+		return "&sasl=" + saslOAuthBearer + "&password-file=" + writeFile(t, "token", token+"\n")
+	}
+	u.good["oauthbearer over tls"] = brokerURL("kafka+tls://", b.sasl, "oauthbearer", ca+bearer(unsigned("none", time.Hour)))
+	u.good["oauthbearer"] = brokerURL("kafka://", b.clear, "clear-oauthbearer", bearer(unsigned("none", time.Hour)))
+	for name, token := range map[string]string{
+		"an expired token": unsigned("none", -time.Hour), "a token of another kind": unsigned("RS256", time.Hour) + "bad-secret", "what is no token": "bad-secret",
+	} {
+		u.refused["oauthbearer with "+name] = brokerURL("kafka+tls://", b.sasl, "wrong", ca+bearer(token))
+	}
+}
+
+// brokerURL is a topic on a listener of a broker on this machine.
+func brokerURL(scheme string, port int, topic, query string) string {
+	return fmt.Sprintf("%s127.0.0.1:%d/%s?partitions=1%s", scheme, port, topic, query)
 }
 
 // unsigned is a token for a time from now, as who issues them would make it but for the signature.

@@ -32,6 +32,14 @@ type report struct {
 	RSS      int            // KiB, at its highest
 }
 
+// requests are all of them.
+func (r *report) requests() (n int) {
+	for _, of := range r.Requests {
+		n += of
+	}
+	return n
+}
+
 // retryManager is a process of a retry manager alone, until its standard input ends.
 func retryManager(name string) int {
 	registry := prometheus.NewRegistry()
@@ -146,80 +154,111 @@ const pendingLease = 15 * time.Second
 func TestStackPendingRetries(t *testing.T) {
 	t.Parallel()
 	endpoint(t)
-	for name, c := range map[string]struct {
-		n             int
-		targets, pack int
-		over          time.Duration
-		inline        bool
-		watch         time.Duration // 0: until all were handed on
-	}{
+	for name, p := range map[string]pending{
 		"AtOnce": {n: 10_000, targets: 1, pack: 50},
 		"Inline": {n: 2000, targets: 1, pack: 10, inline: true}, // 1 KB each, which stays in the queue
 		"Spread": {n: 2000, targets: 100, pack: 4, over: time.Hour, watch: 30 * time.Second},
 	} {
-		t.Run(name, func(t *testing.T) {
-			queue := fmt.Sprintf("pr-%d", time.Now().UnixNano())
-			q := open(t, queue, pendingLease)
-			begin := time.Now().Add(8600 * time.Millisecond).Truncate(time.Second) // more than the queue's lead
-			putting := time.Now()
-			messages := putAway(t, q, c.n, c.targets, c.pack, c.over, c.inline, begin)
-			put := time.Since(putting)
-			started := time.Now()
-			first := startChild(t, queue)
-			manager := first
-			if first.report(); c.watch == 0 {
-				first.untilItSends()
-				first.kill() // what it held comes again when its leases end
-				manager = startChild(t, queue)
-			}
-			seen := map[postrider.DeliveryID]int{}
-			late, last := time.Duration(0), time.Now()
-			end := time.Now().Add(5 * time.Minute)
-			if c.watch > 0 {
-				end = started.Add(c.watch)
-			}
-			for (c.watch > 0 || len(seen) < c.n) && time.Now().Before(end) {
-				ctx, cancel := context.WithDeadline(t.Context(), end)
-				leases, err := q.Take(ctx, postrider.TakeRequest{Lane: postrider.LaneBulk, Credit: 1000})
-				cancel()
-				if err != nil { // the server is busy, or the time is over
-					t.Log(err)
-					continue
-				}
-				for _, l := range leases {
-					for i := range l.Pack.Deliveries {
-						seen[l.Pack.Deliveries[i].ID]++
-						late = max(late, time.Since(l.Pack.Deliveries[i].Due))
-						if time.Now().Before(l.Pack.Deliveries[i].Due) {
-							t.Error("one was handed on before it was due")
-						}
-					}
-					if _, err := q.Settle(t.Context(), l); err != nil {
-						t.Error(err)
-					}
-				}
-				last = time.Now()
-			}
-			took := time.Since(started)
-			r := manager.report()
-			requests := 0
-			for _, of := range r.Requests {
-				requests += of
-			}
-			twins := -len(seen)
-			for _, times := range seen {
-				twins += times
-			}
-			t.Logf("%s: %d deliveries in %d messages, put within %v; %d handed on, %d of them twice, the last %v after the first was due, up to %v late; %v of the manager's requests, %.0f a minute; at most %d MiB resident",
-				name, c.n, messages, put.Round(time.Millisecond), len(seen), twins, last.Sub(begin).Round(time.Millisecond), late.Round(time.Millisecond), r.Requests, float64(requests)/took.Minutes(), r.RSS/1024)
-			if c.watch == 0 && len(seen) != c.n {
-				t.Errorf("%d of %d were handed on", len(seen), c.n)
-			}
-			if r.RSS > 100<<10 && !raceEnabled {
-				t.Errorf("%d MiB resident", r.RSS/1024)
-			}
-		})
+		t.Run(name, func(t *testing.T) { p.run(t, name) })
 	}
+}
+
+// pending is a number of retries that are put away.
+type pending struct {
+	n             int
+	targets, pack int
+	over          time.Duration
+	inline        bool
+	watch         time.Duration // 0: until all were handed on
+}
+
+func (p pending) run(t *testing.T, name string) {
+	t.Helper()
+	queue := fmt.Sprintf("pr-%d", time.Now().UnixNano())
+	q := open(t, queue, pendingLease)
+	begin := time.Now().Add(8600 * time.Millisecond).Truncate(time.Second) // more than the queue's lead
+	putting := time.Now()
+	messages := putAway(t, q, p.n, p.targets, p.pack, p.over, p.inline, begin)
+	put := time.Since(putting)
+	started := time.Now()
+	manager := p.manager(t, queue)
+	h := p.taken(t, q, started)
+	took := time.Since(started)
+	r := manager.report()
+	t.Logf("%s: %d deliveries in %d messages, put within %v; %d handed on, %d of them twice, the last %v after the first was due, up to %v late; %v of the manager's requests, %.0f a minute; at most %d MiB resident",
+		name, p.n, messages, put.Round(time.Millisecond), len(h.seen), h.twins(), h.last.Sub(begin).Round(time.Millisecond), h.late.Round(time.Millisecond), r.Requests, float64(r.requests())/took.Minutes(), r.RSS/1024)
+	if p.watch == 0 && len(h.seen) != p.n {
+		t.Errorf("%d of %d were handed on", len(h.seen), p.n)
+	}
+	if r.RSS > 100<<10 && !raceEnabled {
+		t.Errorf("%d MiB resident", r.RSS/1024)
+	}
+}
+
+// manager starts a retry manager: where all are to be handed on, a second one after the first was killed over it.
+func (p pending) manager(t *testing.T, queue string) *child {
+	t.Helper()
+	first := startChild(t, queue)
+	if first.report(); p.watch > 0 {
+		return first
+	}
+	first.untilItSends()
+	first.kill() // what it held comes again when its leases end
+	return startChild(t, queue)
+}
+
+// taken takes what is handed on, until that is all or the time is over.
+func (p pending) taken(t *testing.T, q *sqs.Queue, started time.Time) *handed {
+	t.Helper()
+	h := &handed{seen: map[postrider.DeliveryID]int{}, last: time.Now()}
+	end := time.Now().Add(5 * time.Minute)
+	if p.watch > 0 {
+		end = started.Add(p.watch)
+	}
+	for (p.watch > 0 || len(h.seen) < p.n) && time.Now().Before(end) {
+		h.take(t, q, end)
+	}
+	return h
+}
+
+// handed is what a retry manager handed on.
+type handed struct {
+	seen map[postrider.DeliveryID]int // how often
+	late time.Duration                // the longest after it was due
+	last time.Time                    // when some came
+}
+
+// take takes what there is, at the latest at end.
+func (h *handed) take(t *testing.T, q *sqs.Queue, end time.Time) {
+	t.Helper()
+	ctx, cancel := context.WithDeadline(t.Context(), end)
+	leases, err := q.Take(ctx, postrider.TakeRequest{Lane: postrider.LaneBulk, Credit: 1000})
+	cancel()
+	if err != nil { // the server is busy, or the time is over
+		t.Log(err)
+		return
+	}
+	for _, l := range leases {
+		for i := range l.Pack.Deliveries {
+			h.seen[l.Pack.Deliveries[i].ID]++
+			h.late = max(h.late, time.Since(l.Pack.Deliveries[i].Due))
+			if time.Now().Before(l.Pack.Deliveries[i].Due) {
+				t.Error("one was handed on before it was due")
+			}
+		}
+		if _, err := q.Settle(t.Context(), l); err != nil {
+			t.Error(err)
+		}
+	}
+	h.last = time.Now()
+}
+
+func (h *handed) twins() int {
+	n := -len(h.seen)
+	for _, times := range h.seen {
+		n += times
+	}
+	return n
 }
 
 // putAway puts n deliveries into the retry lane, in packs of one target and slot, and returns how many messages that made.

@@ -18,6 +18,7 @@ type Database interface {
 	Feed
 	HoldStore
 	NoticeStore
+	ReplayStore
 	Archive
 
 	// CheckSecretKey compares the fingerprint of the secret key with the one the database was written with, and stores it
@@ -107,6 +108,17 @@ type NoticeStore interface {
 	Notices(ctx context.Context, limit int) ([]Notice, error)
 	// DropNotice forgets one, after it was published.
 	DropNotice(ctx context.Context, id int64) error
+}
+
+// ReplayStore keeps what is being replayed: until the archive has what a replay recorded, a second one would find the delivery as the
+// first did.
+type ReplayStore interface {
+	// BeginReplay reports whether a generation of a delivery may be replayed. Of all who ask for it, or for one before it, one is told
+	// that it may; the others are not, until a time that it gives, or until ForgetReplay. After an error too it may be kept until then.
+	// A database that is one process's own may forget it with the process, and all but the newest 10,000.
+	BeginReplay(ctx context.Context, id DeliveryID, generation int, until time.Time) (bool, error)
+	// ForgetReplay lets a generation be replayed after all: what BeginReplay let begin has failed.
+	ForgetReplay(ctx context.Context, id DeliveryID, generation int) error
 }
 
 // DeliveryQuery selects deliveries. Zero fields select all. A state is compared as it is shown, so deferred ones are not

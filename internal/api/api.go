@@ -68,7 +68,6 @@ type API struct {
 	metrics *metrics
 	places  *budget.Budget // of requests being served
 	late    late
-	replays replays
 
 	unavailable struct { // requests that ended so
 		at       atomic.Int64 // when one was logged, in milliseconds

@@ -2,10 +2,15 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"time"
 
 	"github.com/postrider/postrider"
 )
+
+// replayMemory is how long a replay stands in the way of another of the same generation: longer than the archive lags but for an outage.
+const replayMemory = 10 * time.Minute
 
 // replayDelivery makes a new generation of a final delivery: the same event, a new window, attempts numbered on. It is put
 // into the queue first and recorded then: a crash between the two sends without a record of the replay, but loses nothing. Nothing is
@@ -37,12 +42,15 @@ func replayDelivery(c *call) error {
 		return err
 	}
 	generation := r.Generation
-	if !c.api.replays.begin(r.ID, generation, c.api.Clock()) {
+	free, err := c.api.Database.BeginReplay(ctx, r.ID, generation, c.api.Clock().Add(replayMemory))
+	if err != nil {
+		return err
+	}
+	if !free {
 		return postrider.Errorf(postrider.CodeConflict, "the delivery is being replayed")
 	}
 	if err := c.replay(ctx, r, event); err != nil {
-		c.api.replays.forget(r.ID, generation)
-		return err
+		return errors.Join(err, c.api.Database.ForgetReplay(context.WithoutCancel(ctx), r.ID, generation))
 	}
 	return c.answer(http.StatusAccepted, viewDelivery(r))
 }

@@ -42,13 +42,18 @@ func (a *away) Put(ctx context.Context, items ...postrider.Item) (*postrider.Com
 	return a.Queue.Put(ctx, items...)
 }
 
-// TestOneReplayOfAGeneration asks for a replay from many sides before the archive has the first: one is made.
+// TestOneReplayOfAGeneration asks two processes for a replay from many sides before the archive has the first: one is made.
 func TestOneReplayOfAGeneration(t *testing.T) {
 	t.Parallel()
 	queue := &away{}
+	var shared api.Options
 	s := newServer(t, func(o *api.Options) {
 		queue.Queue = o.Queue
 		o.Queue, o.Database = queue, &behind{Database: o.Database}
+		shared = *o
+	})
+	second := newServer(t, func(o *api.Options) {
+		o.Database, o.Events, o.Queue, o.Outcomes, o.Payloads = shared.Database, shared.Events, shared.Queue, shared.Outcomes, shared.Payloads
 	})
 	target := s.want(t, 201, "POST", "/webhooks/targets", publicURL).id(t)
 	targetID, _ := strconv.ParseInt(target, 10, 64)
@@ -58,8 +63,10 @@ func TestOneReplayOfAGeneration(t *testing.T) {
 	s.want(t, 503, "POST", path, "")
 	queue.gone.Store(false)
 	statuses := make(chan int)
-	for range 12 {
-		go func() { statuses <- s.do(t, adminKey, "POST", path, "").status }()
+	for range 6 {
+		for _, of := range []*server{s, second} {
+			go func() { statuses <- of.do(t, adminKey, "POST", path, "").status }()
+		}
 	}
 	count := map[int]int{}
 	for range 12 {

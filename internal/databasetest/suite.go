@@ -63,6 +63,8 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		"OddNames":             testOddNames,
 		"ByEvent":              testByEvent,
 		"HoldsByProcess":       testHoldsByProcess,
+		"Replays":              testReplays,
+		"ReplayAgain":          testReplayAgain,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

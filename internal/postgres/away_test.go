@@ -131,6 +131,10 @@ func TestStackServerDeaf(t *testing.T) {
 		},
 		"version": func(ctx context.Context) error { _, err := d.Version(ctx); return err },
 		"holds":   func(ctx context.Context) error { return d.PutHolds(ctx, "one", nil) },
+		"replay": func(ctx context.Context) error {
+			_, err := d.BeginReplay(ctx, postrider.DeliveryID{1}, 0, time.Now())
+			return err
+		},
 		"list": func(ctx context.Context) error {
 			_, _, err := d.Deliveries(ctx, "acme", postrider.DeliveryQuery{})
 			return err

@@ -126,6 +126,42 @@ func TestStackManyOpen(t *testing.T) {
 	work.Wait()
 }
 
+// Of several processes one replays a generation, while they clear up what is long over.
+func TestStackOneReplay(t *testing.T) {
+	t.Parallel()
+	at := newSchema(t)
+	processes := []*postgres.Database{open(t, at), open(t, at), open(t, at)}
+	begin := func(d *postgres.Database, n byte, generation int, until time.Time) bool {
+		free, err := d.BeginReplay(t.Context(), postrider.DeliveryID{n}, generation, until)
+		if err != nil {
+			t.Error(err)
+		}
+		return free
+	}
+	for generation := range 5 {
+		var work sync.WaitGroup
+		var free [20]atomic.Int64
+		for _, d := range processes {
+			for n := range free {
+				work.Go(func() {
+					if begin(d, byte(n), generation, time.Now().Add(time.Hour)) {
+						free[n].Add(1)
+					}
+					begin(d, byte(100+n), generation, time.Now().Add(-time.Hour))
+				})
+			}
+		}
+		work.Wait()
+		for n := range free {
+			if free[n].Load() != 1 {
+				t.Errorf("%d processes replay generation %d of delivery %d", free[n].Load(), generation, n)
+			}
+		}
+	}
+	begin(processes[0], 0, 5, time.Now().Add(time.Hour))
+	run(t, at, "DO $$ BEGIN ASSERT (SELECT count(*) FROM replays) = 20, 'what is over is kept'; END $$")
+}
+
 // A schema may have any name.
 func TestStackOddSchema(t *testing.T) {
 	t.Parallel()

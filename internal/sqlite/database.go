@@ -19,7 +19,8 @@ const changesKept = 100_000 // then the oldest go, and a reader that is further 
 
 // database is a postrider.Database.
 type database struct {
-	db *DB
+	db      *DB
+	replays replays
 
 	mu       sync.Mutex
 	watchers map[chan struct{}]struct{}

@@ -32,9 +32,11 @@ const (
 type byTarget struct {
 	db  *DB
 	run *tailRun // being inserted; nil: none. The writer's only
+	seq int64    // of the tail's last row, or greater: none is used twice. The writer's only
 
 	mu         sync.Mutex
 	young, old map[int64][]postrider.DeliveryID // the tail: what came since the run began, and what the run inserts
+	coming     []targeted                       // of the group that is being committed, or was not
 	count      int                              // of young
 	ended      int                              // runs
 	until      int                              // how many runs are not to wait for tailMost
@@ -56,16 +58,19 @@ type tailRun struct {
 // openByTarget reads the tail.
 func openByTarget(ctx context.Context, db *DB) (*byTarget, error) {
 	b := &byTarget{db: db, young: map[int64][]postrider.DeliveryID{}}
-	rows, err := db.read.QueryContext(ctx, "SELECT pairs FROM target_tail ORDER BY seq")
+	rows, err := db.read.QueryContext(ctx, "SELECT seq, pairs FROM target_tail ORDER BY seq")
 	if err != nil {
 		return nil, fault("read deliveries by target", err)
 	}
 	err = each(rows, func(rows *sql.Rows) error {
 		var pairs []byte
-		err := rows.Scan(&pairs)
+		err := rows.Scan(&b.seq, &pairs)
 		b.add(decodeTargeted(pairs))
 		return err
 	})
+	if b.count > tailMost {
+		b.hurry()
+	}
 	db.writer.always = append(db.writer.always, b.write)
 	return b, fault("read deliveries by target", err)
 }
@@ -77,20 +82,45 @@ func (b *byTarget) add(pairs []targeted) {
 		b.young[p.target] = append(b.young[p.target], p.id)
 	}
 	b.count += len(pairs)
+	b.coming = nil
 }
 
 // tail returns the deliveries of a target that are not in the index, or were not a moment ago, in no order.
 func (b *byTarget) tail(target int64) []postrider.DeliveryID {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Concat(b.young[target], b.old[target])
+	ids := slices.Concat(b.young[target], b.old[target])
+	for _, x := range b.coming { // they may be seen already
+		if x.target == target {
+			ids = append(ids, x.id)
+		}
+	}
+	return ids
+}
+
+// waits returns what is in the tail, or will be with the group of t.
+func (b *byTarget) waits(t *tx) map[targeted]struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := make(map[targeted]struct{}, b.count+len(t.stored))
+	for _, tail := range []map[int64][]postrider.DeliveryID{b.young, b.old} {
+		for target, ids := range tail {
+			for _, id := range ids {
+				all[targeted{target, id}] = struct{}{}
+			}
+		}
+	}
+	for _, x := range t.stored {
+		all[x] = struct{}{}
+	}
+	return all
 }
 
 // write appends what a group stored to the tail, and inserts some of what was there before. It runs at the end of every group.
 func (b *byTarget) write(t *tx) error {
 	n := max(leastInserted, 2*len(t.stored))
 	if b.hurried() {
-		n = mostInserted
+		n = max(n, mostInserted)
 	}
 	if err := b.insert(t, n); err != nil {
 		return err
@@ -99,16 +129,21 @@ func (b *byTarget) write(t *tx) error {
 		return nil
 	}
 	stored := slices.Clone(t.stored)
+	b.mu.Lock()
+	b.coming = stored
+	b.mu.Unlock()
 	t.onCommit(func() { b.add(stored) })
-	return t.exec("INSERT INTO target_tail (pairs) VALUES (?)", appendTargeted(nil, stored))
+	b.seq++
+	return t.exec("INSERT INTO target_tail (seq, pairs) VALUES (?, ?)", b.seq, appendTargeted(nil, stored))
 }
 
 // insert inserts at most n pairs of the run, and begins one when it is time.
 func (b *byTarget) insert(t *tx, n int) error {
-	if err := b.begin(t); err != nil || b.run == nil {
-		return err
-	}
+	b.begin()
 	r := b.run
+	if r == nil {
+		return nil
+	}
 	end := min(r.at+n, len(r.pairs))
 	if err := insertPairs(t, r.pairs[r.at:end]); err != nil {
 		return err
@@ -122,16 +157,13 @@ func (b *byTarget) insert(t *tx, n int) error {
 }
 
 // begin begins a run if none is there and the tail has enough.
-func (b *byTarget) begin(t *tx) error {
+func (b *byTarget) begin() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.run != nil || b.count == 0 || b.count < tailMost && b.ended >= b.until {
-		return nil
+		return
 	}
-	r := &tailRun{pairs: make([]targeted, 0, b.count)}
-	if err := t.row("SELECT max(seq) FROM target_tail", nil, &r.upTo); err != nil {
-		return err
-	}
+	r := &tailRun{pairs: make([]targeted, 0, b.count), upTo: b.seq}
 	b.young, b.old, b.count = map[int64][]postrider.DeliveryID{}, b.young, 0
 	for _, target := range slices.Sorted(maps.Keys(b.old)) {
 		ids := slices.Clone(b.old[target]) // others may be reading it
@@ -141,7 +173,6 @@ func (b *byTarget) begin(t *tx) error {
 		}
 	}
 	b.run = r
-	return nil
 }
 
 func compareIDs(x, y postrider.DeliveryID) int { return bytes.Compare(x[:], y[:]) }

@@ -152,3 +152,52 @@ func TestByTargetExpires(t *testing.T) {
 		t.Errorf("%d expired, %d are listed, %d in the index; want 1500, 500 and 500", n, left, index)
 	}
 }
+
+// TestByTargetExpiresLater: what is old and was stored after the tail was emptied stays, with its pair, until the next time.
+func TestByTargetExpiresLater(t *testing.T) {
+	t.Parallel()
+	db := openDB(t, t.TempDir())
+	must(t, db.Database().Archive(t.Context(), &postrider.OutcomeBatch{Outcomes: []postrider.Outcome{deliveredTo("acme", 1, 0), deliveredTo("acme", 1, 1)}}))
+	must(t, db.byTarget.settle(t.Context()))
+	must(t, db.Database().Archive(t.Context(), &postrider.OutcomeBatch{Outcomes: []postrider.Outcome{deliveredTo("acme", 1, 2)}}))
+	before := firstAccepted.Add(time.Hour)
+	found, removed, err := db.database.expireSome(t.Context(), "acme", before)
+	must(t, err)
+	if index := rowsIn(t, db, "target_deliveries"); found != 3 || removed != 2 || index != 0 {
+		t.Errorf("%d found, %d removed, %d in the index; want 3, 2 and 0", found, removed, index)
+	}
+	n, err := db.Database().Expire(t.Context(), before)
+	must(t, err)
+	must(t, db.byTarget.settle(t.Context()))
+	if index := rowsIn(t, db, "target_deliveries"); n != 1 || index != 0 {
+		t.Errorf("%d expired, %d in the index; want 1 and 0", n, index)
+	}
+}
+
+// TestByTargetOfRetries: a delivery is in the tail once, however often it is attempted.
+func TestByTargetOfRetries(t *testing.T) {
+	t.Parallel()
+	db := openDB(t, t.TempDir())
+	for n := range 8 {
+		o := deliveredTo("acme", 1, 0)
+		o.Attempts, o.Attempt.Number, o.State = n+1, n+1, postrider.StateRetrying
+		must(t, db.Database().Archive(t.Context(), &postrider.OutcomeBatch{Outcomes: []postrider.Outcome{o}}))
+	}
+	if ids := db.byTarget.tail(1); len(ids) != 1 {
+		t.Errorf("it is there %d times", len(ids))
+	}
+}
+
+// TestByTargetWhileCommitted finds a delivery as soon as its group can be seen, which is before the writer hears of it.
+func TestByTargetWhileCommitted(t *testing.T) {
+	t.Parallel()
+	db := openDB(t, t.TempDir())
+	var tail []postrider.DeliveryID
+	must(t, db.writer.do(t.Context(), func(tx *tx) error {
+		tx.onCommit(func() { tail = db.byTarget.tail(1) }) // before that of the tail
+		return db.outcomes.store.apply(tx, []postrider.Outcome{deliveredTo("acme", 1, 0)}, false)
+	}))
+	if len(tail) != 1 {
+		t.Errorf("%d are found", len(tail))
+	}
+}

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"time"
 
 	"github.com/postrider/postrider"
@@ -22,8 +23,8 @@ func (d *database) Expire(ctx context.Context, before time.Time) (int, error) {
 		if tenant == "" {
 			break
 		}
-		for n := expireStep; n == expireStep; removed += n {
-			if n, err = d.expireSome(ctx, tenant, before); err != nil {
+		for found, n := expireStep, 1; found == expireStep && n > 0; removed += n {
+			if found, n, err = d.expireSome(ctx, tenant, before); err != nil {
 				return removed, err
 			}
 		}
@@ -41,11 +42,12 @@ func (d *database) tenantAfter(ctx context.Context, tenant string) (string, erro
 	return next.String, fault("list tenants", err)
 }
 
-// expireSome removes some old and final deliveries of a tenant, and returns how many.
-func (d *database) expireSome(ctx context.Context, tenant string, before time.Time) (int, error) {
+// expireSome removes some old and final deliveries of a tenant, and returns how many it found and removed. What was stored just now, on its
+// way into the index by target, is left to the next time.
+func (d *database) expireSome(ctx context.Context, tenant string, before time.Time) (found, removed int, err error) {
 	limit := postrider.FirstDeliveryID(before)
 	var old []targeted
-	err := d.db.writer.do(ctx, func(t *tx) error {
+	err = d.db.writer.do(ctx, func(t *tx) error {
 		old = old[:0]
 		err := t.query(`SELECT target_id, id FROM deliveries WHERE tenant = ? AND id < ? AND state IN ('delivered', 'exhausted', 'cancelled') LIMIT ?`,
 			[]any{tenant, limit[:], expireStep}, func(rows *sql.Rows) error {
@@ -56,6 +58,9 @@ func (d *database) expireSome(ctx context.Context, tenant string, before time.Ti
 				old = append(old, x)
 				return err
 			})
+		found = len(old)
+		waits := d.db.byTarget.waits(t)
+		old = slices.DeleteFunc(old, func(x targeted) bool { _, there := waits[x]; return there })
 		for i := range old {
 			if err == nil {
 				err = t.removeDelivery(tenant, &old[i])
@@ -63,7 +68,7 @@ func (d *database) expireSome(ctx context.Context, tenant string, before time.Ti
 		}
 		return err
 	})
-	return len(old), err
+	return found, len(old), err
 }
 
 func (t *tx) removeDelivery(tenant string, x *targeted) error {

@@ -49,7 +49,7 @@ func newStoring(into, conflict string) storing {
 func (s *store) merge(t *tx, list []*postrider.Folded, as storing) error {
 	simple := make([]*postrider.Folded, 0, len(list))
 	for _, f := range list {
-		if len(f.Attempts) < 2 {
+		if later := f.Record.Attempts > 1 || f.Record.Generation > 0; len(f.Attempts) < 2 && !later { // a later one has a row
 			simple = append(simple, f)
 		} else if err := s.mergeOne(t, f); err != nil {
 			return err
@@ -111,8 +111,12 @@ func (s *store) mergeOne(t *tx, f *postrider.Folded) error {
 	}
 	for i := range f.Attempts {
 		a := &f.Attempts[i]
-		if n == 0 && s.inRow(t, r, a) {
-			continue
+		if n == 0 {
+			if there, err := s.inRow(t, r, a); err != nil {
+				return err
+			} else if there {
+				continue
+			}
 		}
 		if err := t.exec("INSERT INTO attempts (delivery, number, started_at, body) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
 			r.ID[:], a.Number, a.StartedAt.UnixMicro(), appendAttempt(nil, a)); err != nil {
@@ -126,11 +130,11 @@ func (s *store) mergeOne(t *tx, f *postrider.Folded) error {
 }
 
 // inRow reports whether an attempt is the one in the delivery's row: the batch is stored again.
-func (s *store) inRow(t *tx, r *postrider.DeliveryRecord, a *postrider.Attempt) bool {
+func (s *store) inRow(t *tx, r *postrider.DeliveryRecord, a *postrider.Attempt) (bool, error) {
 	var body []byte
 	if err := t.row("SELECT attempt FROM deliveries WHERE tenant = ? AND id = ?", []any{r.Tenant, r.ID[:]}, &body); err != nil || body == nil {
-		return false
+		return false, err
 	}
-	there, err := decodeAttempt(body)
-	return err == nil && there.Number == a.Number && there.StartedAt.UnixMicro() == a.StartedAt.UnixMicro()
+	there, err := decodeAttempt(body) // one that can't be read is another
+	return err == nil && there.Number == a.Number && there.StartedAt.UnixMicro() == a.StartedAt.UnixMicro(), nil
 }

@@ -15,17 +15,18 @@ const maxReplays = 10_000 // remembered
 type replays struct {
 	mu    sync.Mutex
 	made  map[postrider.DeliveryID]replayed
-	order []postrider.DeliveryID // the oldest first; one that was forgotten may be there still
+	order []replayed // the oldest first; one that was forgotten, or that another came after, may be there still
 }
 
 type replayed struct {
+	id         postrider.DeliveryID
 	generation int // the one that is replayed
 	until      time.Time
 }
 
 // BeginReplay remembers a replay, unless there is one; see postrider.ReplayStore.
 func (d *database) BeginReplay(_ context.Context, id postrider.DeliveryID, generation int, until time.Time) (bool, error) {
-	return d.replays.begin(id, replayed{generation, until}, d.db.clock()), nil
+	return d.replays.begin(replayed{id, generation, until}, d.db.clock()), nil
 }
 
 // ForgetReplay forgets one that failed; see postrider.ReplayStore.
@@ -34,26 +35,27 @@ func (d *database) ForgetReplay(_ context.Context, id postrider.DeliveryID, gene
 	return nil
 }
 
-func (r *replays) begin(id postrider.DeliveryID, replay replayed, now time.Time) bool {
+func (r *replays) begin(replay replayed, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for len(r.order) > 0 {
-		oldest, there := r.made[r.order[0]]
-		if there && len(r.order) < maxReplays && now.Before(oldest.until) {
+		oldest := r.order[0]
+		if counts := r.made[oldest.id] == oldest; counts && len(r.order) < maxReplays && now.Before(oldest.until) {
 			break
+		} else if counts {
+			delete(r.made, oldest.id)
 		}
-		delete(r.made, r.order[0])
 		r.order = r.order[1:]
 	}
-	last, there := r.made[id]
+	last, there := r.made[replay.id]
 	if there && last.generation >= replay.generation && now.Before(last.until) {
 		return false
 	}
 	if r.made == nil {
 		r.made = map[postrider.DeliveryID]replayed{}
 	}
-	r.made[id] = replay
-	r.order = append(r.order, id)
+	r.made[replay.id] = replay
+	r.order = append(r.order, replay)
 	return true
 }
 

@@ -261,7 +261,7 @@ func TestBacklogIsNotFetchedInVain(t *testing.T) {
 		w.with(func() { w.gets, sent = 0, 0 })
 		pass(10 * time.Minute)
 		w.with(func() {
-			if sent < 60 || w.gets > sent {
+			if sent < 60 || w.gets > sent+1 { // one may be about to be sent
 				t.Errorf("%d payloads were read, and %d deliveries sent", w.gets, sent)
 			}
 		})
